@@ -1,0 +1,166 @@
+"""Bronze landing against the same plan into Spark's `noop` sink: `python -m benchmarks.bronze_landing [--records N]`.
+
+Both sides are streaming queries over the same records, with the same batches, transform and checkpointing; they differ in the
+write alone. Rounds alternate, and the first ones are not counted: a JVM that has not compiled its loops yet is several times
+slower. Prints one JSON line; rows per second, median of the rounds.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestion.contracts import headers
+from ingestion.contracts.clocks import format_utc
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from streaming.settings import StreamingSettings
+
+TARGET_RATIO = 0.7
+WARM_UP_ROUNDS = 2
+ROUNDS = 4
+
+
+def main() -> int:
+    """Exit code 1 when the target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=500_000)
+    records = parser.parse_args().records
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        result = measure(Path(folder), records)
+    print(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+def measure(folder: Path, records: int) -> dict[str, Any]:
+    """Runs both sides alternately over `records` records of a fresh broker."""
+    from local_stack.broker import running_broker
+    from local_stack.jars import ensure_jars
+    from local_stack.topics import create_topics
+    from streaming.session import build_spark
+    from streaming.settings import StreamingSettings
+
+    jars = ":".join(str(jar) for jar in ensure_jars().spark)
+    settings = StreamingSettings(jars=jars, checkpoint_dir=str(folder / "checkpoints"), trigger_seconds=0.1)
+    (folder / "broker").mkdir()
+    with running_broker(folder / "broker") as bootstrap:
+        create_topics(bootstrap)
+        produce(bootstrap, records)
+        spark = build_spark(settings, "tidemark-bench")
+        rates: dict[str, list[float]] = {"delta": [], "noop": []}
+        for number in range(WARM_UP_ROUNDS + ROUNDS):
+            for side in ("noop", "delta") if number % 2 else ("delta", "noop"):
+                rate = records / run_side(spark, settings, bootstrap, folder / f"{side}-{number}", side)
+                print(f"round {number} {side}: {rate:,.0f} rows/s", file=sys.stderr)
+                if number >= WARM_UP_ROUNDS:
+                    rates[side].append(rate)
+        spark.stop()
+    ours, other = statistics.median(rates["delta"]), statistics.median(rates["noop"])
+    ratio = round(ours / other, 3)
+    return {
+        "name": "bronze_landing",
+        "ours": round(ours),
+        "other": round(other),
+        "ratio": ratio,
+        "target": TARGET_RATIO,
+        "ok": ratio >= TARGET_RATIO,
+    }
+
+
+def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: str, folder: Path, side: str) -> float:
+    """Seconds from the start of a query to the end of its last batch."""
+    from ingestion.contracts import engagement
+    from streaming.bronze_table import BronzeTable
+    from streaming.checkpoints import Checkpoints
+    from streaming.files import Files
+    from streaming.landing import landing_queries
+    from streaming.sources import read_kafka
+    from streaming.writers import BronzeWriter, LandingRules
+
+    query = landing_queries(settings)[0]
+    table = BronzeTable(spark, str(folder / "bronze"))
+    table.create()
+    rules = LandingRules(DEAD_LETTER_TOPIC, (engagement.CONTRACT,), date(2015, 1, 1))
+    location = str(folder / "checkpoint")
+    writer = BronzeWriter(
+        table,
+        Checkpoints(Files(spark), str(folder)),
+        rules,
+        newest=None,
+        topic_ids={},
+        max_tasks=settings.shuffle_partitions,
+    )
+    land = partial(writer.write_batch, query, location)
+    stream = read_kafka(spark, bootstrap_servers=bootstrap, topics=query.topics, max_offsets=query.max_offsets)
+    started = time.perf_counter()
+    running = (
+        stream.writeStream.foreachBatch(land if side == "delta" else partial(write_noop, rules, settings))
+        .option("checkpointLocation", location)
+        .trigger(availableNow=True)
+        .start()
+    )
+    running.awaitTermination()
+    return time.perf_counter() - started
+
+
+def write_noop(rules: Any, settings: "StreamingSettings", records: "DataFrame", _batch_id: int) -> None:
+    """The same rows as the landing job makes, thrown away."""
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+
+    from streaming.transforms import to_bronze
+
+    rows = to_bronze(
+        records.coalesce(settings.shuffle_partitions),
+        dead_letter_topic=rules.dead_letter_topic,
+        contracts=rules.contracts,
+        first_day=rules.first_day,
+        ingested_at=F.lit(datetime.now(UTC)),
+    )
+    rows.write.format("noop").mode("overwrite").save()
+
+
+def produce(bootstrap: str, count: int) -> None:
+    """Short good events, spread over the partitions by user."""
+    from confluent_kafka import Producer
+
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 200_000,
+        }
+    )
+    stamp = format_utc(datetime.now(UTC)).encode()
+    for number in range(count):
+        user = f"user-{number % 5000}"
+        value = f'{{"event_type":"click","user_id":"{user}","platform":"web","content_id":"{number % 313}"}}'.encode()
+        stamps = [
+            (headers.SPEC_VERSION, headers.SPEC_VERSION_VALUE),
+            (headers.EVENT_ID, b"%032x" % number),
+            (headers.SOURCE, b"bench"),
+            (headers.EVENT_TYPE, b"click"),
+            (headers.OCCURRED_AT, stamp),
+            (headers.DATA_SCHEMA, b"engagement/1"),
+            (headers.RECEIVED_AT, stamp),
+        ]
+        while True:
+            try:
+                producer.produce(LIVE_TOPIC, value, user.encode(), headers=stamps)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

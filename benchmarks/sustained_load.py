@@ -1,0 +1,179 @@
+"""A sustained load through HTTP with everything running: 5,000 events a second for 3 minutes by default (RATE, SECONDS as arguments).
+
+Figures, each against its limit: events missing in the end (0), p95 of how far bronze and gold are behind in seconds (3, 60), the growth
+of bronze's lag over the run, and resident memory of all processes in GiB (5). How far behind: each second the end offsets are noted;
+bronze has caught up with a note when a commit's offsets cover it, gold when a publication's do. Measured on 2 cores: see
+docs/benchmarks.md.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from sqlalchemy import Engine
+
+from benchmarks.figures import report
+from ingestion.contracts.topics import LIVE_TOPIC
+from storage.bronze import landed_offsets
+from storage.control import make_engine
+from storage.publications import latest
+from storage.settings import StorageSettings
+from storage.settlement import read_end_offsets
+from tests.e2e.stack import Stack, free_port_offset
+
+BATCH = 500
+GOLD_DRAIN_SECONDS = 120
+LOOK_SECONDS = 0.4
+Offsets = dict[int, int]
+
+
+@dataclass
+class Marks:
+    """Moments with the end offsets of then, and how long a stage took to cover each."""
+
+    pending: list[tuple[float, Offsets]] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+
+    def cover(self, reached: Offsets, now: float) -> None:
+        """Closes the marks that the reached offsets cover."""
+        while self.pending and all(reached.get(part, -1) + 1 >= end for part, end in self.pending[0][1].items()):
+            self.lags.append(now - self.pending.pop(0)[0])
+
+
+def make_batch(first: int) -> bytes:
+    """NDJSON of one batch: engagement events that occur now."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return b"\n".join(
+        json.dumps(
+            {
+                "event_id": f"load-{number}",
+                "event_type": ("view", "like", "click", "share")[number % 4],
+                "user_id": f"user-{number % 10_000}",
+                "platform": ("web", "ios", "android")[number % 3],
+                "timestamp": now,
+                "content_id": f"content-{number % 1000}",
+            }
+        ).encode()
+        for number in range(first, first + BATCH)
+    )
+
+
+def send(stack: Stack, rate: int, seconds: int, accepted: list[int]) -> None:
+    """Posts batches at a steady pace; an unacknowledged batch is sent again."""
+    headers = {"Authorization": f"Bearer {stack.endpoints['write_key']}", "Content-Type": "application/x-ndjson"}
+    started = time.monotonic()
+    with httpx.Client(base_url=stack.endpoints["ingestion"], headers=headers, timeout=30) as client:
+        for index in range(rate * seconds // BATCH):
+            time.sleep(max(0.0, started + index * BATCH / rate - time.monotonic()))
+            body = make_batch(index * BATCH)
+            while client.post("/v1/batch", content=body).status_code != 202:
+                time.sleep(0.5)
+            accepted.append(BATCH)
+
+
+def watch(stack_settings: StorageSettings, bronze: Marks, gold: Marks, is_over: Callable[[], bool]) -> None:
+    """Notes and closes marks about twice a second until it is over."""
+    engine = make_engine(stack_settings, pool_size=1)
+    last_mark = 0.0
+    while not is_over():
+        now = time.monotonic()
+        if now - last_mark >= 1:
+            ends = read_end_offsets(stack_settings, (LIVE_TOPIC,)).get(LIVE_TOPIC, {})
+            bronze.pending.append((now, ends))
+            gold.pending.append((now, ends))
+            last_mark = now
+        look(stack_settings, engine, bronze, gold)
+        time.sleep(LOOK_SECONDS)
+    engine.dispose()
+
+
+def look(settings: StorageSettings, engine: Engine, bronze: Marks, gold: Marks) -> None:
+    """Closes the marks that bronze and the newest publication cover now."""
+    bronze.cover(landed_offsets(settings).get(LIVE_TOPIC, {}), time.monotonic())
+    publication = latest(engine)
+    if publication:
+        reached = {int(part): offset for part, offset in publication.highest_offsets.get(LIVE_TOPIC, {}).items()}
+        gold.cover(reached, time.monotonic())
+
+
+def main() -> int:
+    """All figures; exit 1 when one misses its limit."""
+    rate, seconds = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) == 3 else (5000, 180)
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Stack(Path(folder) / "home", free_port_offset())
+        try:
+            stack.up()
+            return measure(stack, rate, seconds)
+        finally:
+            stack.down()
+
+
+def measure(stack: Stack, rate: int, seconds: int) -> int:
+    """Runs the load and reports."""
+    settings = StorageSettings(
+        database_url=stack.endpoints["database"],
+        kafka_bootstrap_servers=stack.endpoints["kafka"],
+        bronze_uri=str(stack.home / "bronze" / "events"),
+        lake_uri=str(stack.home / "lake"),
+        builds_dir=stack.home / "builds",
+        extensions_dir=stack.home / "duckdb_extensions",
+    )
+    send(stack, rate, 10, [])  # warm-up: first batches of Spark and the first build
+    bronze, gold, accepted = Marks(), Marks(), []
+    sender = threading.Thread(target=send, args=(stack, rate, seconds, accepted))
+    sender.start()
+    memory: list[float] = []
+    deadline = time.monotonic() + seconds + GOLD_DRAIN_SECONDS
+
+    def is_over() -> bool:
+        if len(memory) * 10 < time.monotonic() - (deadline - seconds - GOLD_DRAIN_SECONDS):
+            memory.append(sum(item.get("memory_mib") or 0 for item in stack.status()["processes"]) / 1024)
+        if not sender.is_alive():
+            return True
+        return time.monotonic() > deadline
+
+    watch(settings, bronze, gold, is_over)
+    sender.join()
+    drain(settings, bronze, gold)
+    stack.settle(300)
+    verdict = stack.verify()
+    lost = sum(accepted) + rate * 10 // BATCH * BATCH - verdict["counts"]["silver"]
+    half = len(bronze.lags) // 2
+    growth = statistics.mean(bronze.lags[half:]) - statistics.mean(bronze.lags[:half])
+    results = [
+        report("load_events_lost", lost, 1, 0, "lower", "events", sent=sum(accepted), rate_per_second=rate),
+        report("load_bronze_behind_p95", percentile_95(bronze.lags), 3, 1, "lower", "seconds"),
+        report("load_bronze_lag_growth", growth, 1, 1, "lower", "seconds from first to second half"),
+        report("load_gold_behind_p95", percentile_95(gold.lags), 60, 1, "lower", "seconds"),
+        report("load_resident_memory", max(memory), 5, 1, "lower", "GiB"),
+    ]
+    return 0 if all(results) else 1
+
+
+def drain(settings: StorageSettings, bronze: Marks, gold: Marks) -> None:
+    """Waits until the marks made during the load are covered; what is not by then counts with the time waited."""
+    deadline = time.monotonic() + GOLD_DRAIN_SECONDS
+    engine = make_engine(settings, pool_size=1)
+    while (gold.pending or bronze.pending) and time.monotonic() < deadline:
+        look(settings, engine, bronze, gold)
+        time.sleep(LOOK_SECONDS)
+    engine.dispose()
+    for marks in (bronze, gold):
+        marks.lags += [time.monotonic() - moment for moment, _ in marks.pending]
+
+
+def percentile_95(values: list[float]) -> float:
+    """The 95th percentile of the values."""
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else max(values, default=0.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

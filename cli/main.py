@@ -1,0 +1,43 @@
+"""The `tidemark` command: collects the groups of commands. Each module beside this one registers its own.
+
+Every command takes `--json`: data on stdout, talk on stderr. Exit codes: 0 ok, 1 a check or outcome is bad, 2 wrong usage, 3 a needed
+service is unreachable, 4 not in time.
+"""
+
+import importlib
+
+import typer
+
+# In the order of `tidemark --help`.
+COMMAND_MODULES = (
+    "cli.stack",
+    "cli.demo",
+    "cli.send",
+    "cli.import_",
+    "cli.settle",
+    "cli.verify",
+    "cli.recover",
+)
+
+
+def build_app() -> typer.Typer:
+    """The command with all its groups. Importing a group is cheap: what is heavy is imported when a command runs."""
+    app = typer.Typer(
+        name="tidemark",
+        help="Event analytics: from an HTTP request to a published number that can be reproduced and explained.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    for name in COMMAND_MODULES:
+        importlib.import_module(name).register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the `tidemark` script."""
+    build_app()()
+
+
+if __name__ == "__main__":
+    main()

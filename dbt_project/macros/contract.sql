@@ -1,0 +1,217 @@
+{#-
+  The contracts of event bodies in SQL, for records that did not come through the ingestion API. They must give the verdict of
+  ingestion/contracts (a test compares them); reasons are the codes of ingestion.contracts.reasons. No expression here raises,
+  whatever the bytes: a text that is not JSON becomes null before any JSON function sees it.
+-#}
+
+{% macro engagement_event_types() %}{{ return(["click", "like", "comment", "share", "view"]) }}{% endmacro %}
+
+{% macro engagement_platforms() %}{{ return(["web", "ios", "android", "mobile_web"]) }}{% endmacro %}
+
+{% macro max_json_depth() %}{{ return(64) }}{% endmacro %}
+
+{#- A string field of the parsed body without surrounding white space: ASCII only, as ingestion.contracts.validation has it. -#}
+{% macro trimmed(field) -%}
+    trim({{ field }} ->> '$', e' \t\n\r\x0b\x0c')
+{%- endmacro %}
+
+{#- Case branches for a required field that is not there, or null. -#}
+{% macro presence_rule(name) %}
+                when fields.{{ name }} is null and not json_exists(document, '$.{{ name }}') then 'missing_field:{{ name }}'
+                when fields.{{ name }} is null then 'invalid_field:{{ name }}'
+{%- endmacro %}
+
+{#- A case branch for a string field. Lengths are in characters; absent and null are the same for an optional field. -#}
+{% macro string_rule(name, longest, shortest=0, is_trimmed=false) %}
+                when fields.{{ name }} is not null and (
+                    json_type(fields.{{ name }}) <> 'VARCHAR'
+                    or length({{ trimmed("fields." ~ name) if is_trimmed else "fields." ~ name ~ " ->> '$'" }})
+                    not between {{ shortest }} and {{ longest }}
+                ) then 'invalid_field:{{ name }}'
+{%- endmacro %}
+
+{#- True for a string or number that ingestion.contracts.clocks reads as a point in time. -#}
+{% macro is_timestamp(field) -%}
+    case
+        when json_type({{ field }}) = 'VARCHAR' then
+            length({{ field }} ->> '$') <= 64
+            and regexp_full_match(
+                {{ field }} ->> '$',
+                '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.,][0-9]+)?'
+                '([Zz]|[+-]([01][0-9]|2[0-3])(:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?|[0-5][0-9]([0-5][0-9]([.,][0-9]+)?)?)?)?'
+            )
+            and try_cast(substr({{ field }} ->> '$', 1, 10) as date) between date '0001-01-02' and date '9999-12-30'
+        when json_type({{ field }}) in ('UBIGINT', 'BIGINT', 'DOUBLE') then
+            abs(try_cast({{ field }} as double)) <= 20000000000
+            or try_cast({{ field }} as double) / 1000 between -62135596800 and 253402300799
+        else false
+    end
+{%- endmacro %}
+
+{#-
+  True where one object, at any depth, has a key twice. The usual shapes, a flat body and one with metadata or payload, are compared
+  directly; only documents with more objects pay for the walk over every node.
+-#}
+{% macro has_duplicate_key(document, object_count) -%}
+    case
+        when list_unique(json_keys({{ document }})) <> len(json_keys({{ document }})) then true
+        when {{ object_count }} = 1 then false
+        when {{ object_count }} = 2 and json_type(fields.metadata) = 'OBJECT'
+            then list_unique(json_keys(fields.metadata)) <> len(json_keys(fields.metadata))
+        when {{ object_count }} = 2 and json_type(fields.payload) = 'OBJECT'
+            then list_unique(json_keys(fields.payload)) <> len(json_keys(fields.payload))
+        else len(list_filter(
+            json_extract({{ document }}, concat('$', '..*')),  {#- in two pieces: sqlglot, which reads the column lineage, knows no such path -#}
+            lambda node: json_type(node) = 'OBJECT' and list_unique(json_keys(node)) <> len(json_keys(node))
+        )) > 0
+    end
+{%- endmacro %}
+
+{#- True for an integer beyond 64 bits or a number that overflows a double. `skeleton` is the document with its strings emptied. -#}
+{% macro has_number_out_of_range(skeleton) -%}
+    case
+        when regexp_matches({{ skeleton }}, '[0-9]{19}|[eE][+]?[0-9]{2}')
+            then len(list_filter(
+                regexp_extract_all({{ skeleton }}, '-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?'),
+                lambda number: case
+                    when regexp_full_match(number, '-?[0-9]+')
+                        then coalesce(try_cast(number as hugeint) not between -9223372036854775808 and 18446744073709551615, true)
+                    else coalesce(isinf(try_cast(number as double)), true)
+                end
+            )) > 0
+        else false
+    end
+{%- endmacro %}
+
+{#-
+  True where containers nest deeper than allowed; an empty one does not count as a level. Each pass over the bare brackets takes the
+  innermost pairs away, and what is left over lies too deep.
+-#}
+{% macro is_too_deep(skeleton) -%}
+    case
+        when length({{ skeleton }}) - length(translate({{ skeleton }}, '[{', '')) > {{ max_json_depth() }}
+            then list_reduce(
+                list_prepend(
+                    regexp_replace(regexp_replace({{ skeleton }}, '\[\s*\]|\{\s*\}', '', 'g'), '[^][{}]', '', 'g'),
+                    list_resize(cast([] as varchar []), {{ max_json_depth() }}, '')
+                ),
+                lambda brackets, pass: regexp_replace(brackets, '\[\]|\{\}', '', 'g')
+            ) <> ''
+        else false
+    end
+{%- endmacro %}
+
+{#- True where a name or string of the body itself holds U+0000, which PostgreSQL cannot store. -#}
+{% macro has_nul_character(document) -%}
+    contains({{ document }}, '\u0000')
+    and len(list_filter(
+        list_concat(json_keys({{ document }}), json_extract_string({{ document }}, '$.*')),
+        lambda text: contains(text, chr(0))
+    )) > 0
+{%- endmacro %}
+
+{#-
+  Bronze rows with the verdict on each: `reason` (null for a valid row), `stage` (where it was rejected), `fields` (the parsed body, null
+  unless it is a JSON object) and every column of the source.
+
+  `source` names a CTE with bronze's columns. One row out per row in.
+-#}
+{% macro judge_bodies(source) %}
+    with decoded as (
+        select
+            *,
+            case when rejection_reason is null and dlq_stage is null then try(decode(value)) end as body
+        from {{ source }}
+    ),
+
+    documents as (
+        select
+            *,
+            case when json_valid(body) then body end as document
+        from decoded
+    ),
+
+    -- The document without what its strings say: brackets, literals and numbers can be looked at by themselves.
+    parsed as (
+        select
+            *,
+            regexp_replace(document, '"(?:\\.|[^"\\])*"', '""', 'g') as skeleton,
+            from_json(
+                case when json_type(document) = 'OBJECT' then document end,
+                '{
+                    "event_id": "JSON", "event_type": "JSON", "user_id": "JSON", "timestamp": "JSON", "platform": "JSON",
+                    "content_id": "JSON", "session_id": "JSON", "device_type": "JSON", "location": "JSON", "metadata": "JSON",
+                    "payload": "JSON"
+                }'
+            ) as fields
+        from documents
+    ),
+
+    judged as (
+        select
+            * exclude (body, skeleton),
+            case
+                when rejection_reason is not null then rejection_reason
+                when dlq_stage is not null then 'unspecified'
+                when octet_length(value) = 0 or value is null then 'empty_value'
+                when coalesce(event_id, '') = '' or coalesce(event_type, '') = '' then 'missing_header'
+                when contract is null then 'missing_header'
+                when contract not in ('engagement/1', 'generic/1') then 'unknown_contract'
+                when occurred_at is null then 'bad_occurred_at'
+                when received_at is null then 'bad_received_at'
+                when body is null then 'invalid_utf8'
+                when document is null then 'malformed_json'
+                -- DuckDB's parser takes a comma before a closing bracket, and NaN.
+                when regexp_matches(skeleton, ',\s*[}\]]') then 'malformed_json'
+                when regexp_matches(skeleton, '(?i)nan|inf') then 'not_finite_number'
+                when {{ has_number_out_of_range("skeleton") }} then 'number_out_of_range'
+                when {{ is_too_deep("skeleton") }} then 'too_deep'
+                when json_type(document) <> 'OBJECT' then 'not_an_object'
+                when {{ has_duplicate_key("document", "length(skeleton) - length(replace(skeleton, '{', ''))") }} then 'duplicate_key'
+                when {{ has_nul_character("document") }} then 'invalid_field'
+                -- A record is filed under its occurred_at unless that is implausible: then the filed hour is another one.
+                when date_trunc('hour', occurred_at) > event_hour then 'occurred_in_future'
+                when date_trunc('hour', occurred_at) < event_hour then 'before_first_day'
+                {{- presence_rule("event_type") }}
+                {{- string_rule("event_type", 100, shortest=1) }}
+                {{- presence_rule("user_id") }}
+                {{- string_rule("user_id", 100, shortest=1, is_trimmed=true) }}
+                {{- string_rule("event_id", 200, shortest=1) }}
+                when {{ trimmed("fields.event_id") }} = '' then 'invalid_field:event_id'
+                when fields.timestamp is not null and not coalesce({{ is_timestamp("fields.timestamp") }}, false) then 'invalid_field:timestamp'
+                -- The stamp is what everything is filed and counted by: a body that says otherwise is not believed.
+                when (fields.event_type ->> '$') <> event_type then 'invalid_field:event_type'
+                when contract = 'generic/1' then case
+                {{- presence_rule("payload") }}
+                when json_type(fields.payload) <> 'OBJECT' then 'invalid_field:payload'
+                end
+                when (fields.event_type ->> '$') not in ('{{ engagement_event_types() | join("', '") }}')
+                    then 'invalid_field:event_type'
+                {{- presence_rule("platform") }}
+                when json_type(fields.platform) <> 'VARCHAR'
+                    or (fields.platform ->> '$') not in ('{{ engagement_platforms() | join("', '") }}')
+                    then 'invalid_field:platform'
+                {{- string_rule("content_id", 100) }}
+                {{- string_rule("session_id", 100) }}
+                {{- string_rule("device_type", 50) }}
+                {{- string_rule("location", 100) }}
+                when fields.metadata is not null and (
+                    json_type(fields.metadata) <> 'OBJECT'
+                    or len(list_filter(
+                        json_extract(fields.metadata, '$.*'),
+                        lambda item: json_type(item) <> 'VARCHAR' or length(item ->> '$') > 1000
+                    )) > 0
+                ) then 'invalid_field:metadata'
+            end as reason
+        from parsed
+    )
+
+    select
+        * exclude (document),
+        case
+            when dlq_stage is not null then dlq_stage
+            when rejection_reason is not null then 'landing'
+            else 'silver'
+        end as stage
+    from judged
+{% endmacro %}

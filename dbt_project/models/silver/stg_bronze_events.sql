@@ -1,0 +1,42 @@
+{#- One pass over the window's bytes. Everything behind reads this table, so that no body is parsed twice. -#}
+
+with landed as (
+    select *
+    from {{ source("bronze", "events") }}
+    where
+        {{ on_window_days("event_date") }}
+        and {{ in_window("event_hour") }}
+        and dlq_stage is distinct from 'consumer'
+),
+
+judged as (
+    {{ judge_bodies("landed") }}
+)
+
+select
+    app_id,
+    event_id,
+    case when reason is null then split_part(contract, '/', 1) end as family,
+    event_type,
+    case when reason is null then {{ trimmed("fields.user_id") }} end as user_id,
+    case when reason is null and contract = 'engagement/1' then fields.platform ->> '$' end as platform,
+    case when reason is null and contract = 'engagement/1' then fields.content_id ->> '$' end as content_id,
+    case when reason is null and contract = 'engagement/1' then fields.session_id ->> '$' end as session_id,
+    case when reason is null and contract = 'engagement/1' then fields.device_type ->> '$' end as device_type,
+    case when reason is null and contract = 'engagement/1' then fields.location ->> '$' end as location,
+    case when reason is null and contract = 'engagement/1' then fields.metadata::varchar end as metadata,
+    case when reason is null and contract = 'generic/1' then fields.payload::varchar end as payload,
+    contract,
+    reason,
+    case when reason is not null then stage end as stage,
+    occurred_at,
+    received_at,
+    ingested_at,
+    event_date,
+    event_hour,
+    case when reason is null then md5(value) end as payload_hash,
+    case when reason is not null then value end as raw_value,
+    kafka_topic,
+    kafka_partition,
+    kafka_offset
+from judged

@@ -1,0 +1,186 @@
+"""The dbt-duckdb plugin that gives one run its own build file and its inputs, pinned: bronze at a version, the lake at a snapshot.
+
+It holds what differs between runs and so must not stand in profiles.yml, whose change makes dbt parse everything again. It imports
+nothing of ours: dbt loads it by path, also where only the dbt project is at hand. It writes nothing outside the build file: the lake
+is attached read-only, and bronze is a view.
+
+Without any TIDEMARK_BUILD_* variable it opens a file under target/ with nothing attached: enough for unit tests.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+from duckdb import DuckDBPyConnection
+from duckdb import Error as DuckDBError
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BUILD_FILE_NAME = "build.duckdb"
+
+
+class BuildSettings(BaseSettings):
+    """One run's file and inputs. `catalog` is a PostgreSQL URL or libpq string, or the path of a DuckLake catalog file."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_BUILD_", frozen=True, extra="ignore")
+
+    file: Path | None = Field(
+        default=None, description="The run's private file; dbt calls its database by the name's stem."
+    )
+    catalog: str | None = Field(default=None, description="Catalog of the lake whose published tables are read.")
+    lake_uri: str | None = Field(
+        default=None, description="Folder of the lake's files, where it is not the catalog's own."
+    )
+    snapshot: int | None = Field(
+        default=None, ge=0, description="The base: snapshot of the lake; the newest when left out."
+    )
+    bronze_uri: str | None = Field(default=None, description="Delta table of raw records: a path or s3://.")
+    bronze_version: int | None = Field(default=None, ge=0, description="Delta version; the newest when left out.")
+    extensions_dir: Path | None = Field(default=None, description="Writable folder into which extensions are unpacked.")
+    hours: list[datetime] = Field(
+        default=[], description="The hours to build, JSON list; every hour of the window when empty."
+    )
+    memory_limit: str = Field(
+        default="1GB", description="Memory DuckDB may use before it spills beside the build file."
+    )
+    duckdb_threads: int = Field(default=2, ge=1, description="Threads of DuckDB, for all of dbt's threads together.")
+
+    @field_validator("hours")
+    @classmethod
+    def _hours_are_full_utc_hours(cls, hours: list[datetime]) -> list[datetime]:
+        utc = [hour.replace(tzinfo=UTC) if hour.tzinfo is None else hour.astimezone(UTC) for hour in hours]
+        for hour in utc:
+            if hour.minute or hour.second or hour.microsecond:
+                raise ValueError(f"{hour.isoformat()} is not a full hour")
+        return sorted(set(utc))
+
+    @model_validator(mode="after")
+    def _file_has_the_name_dbt_expects(self) -> "BuildSettings":
+        if self.file is not None and self.file.name != BUILD_FILE_NAME:
+            raise ValueError(f"the file is named {self.file.name}; dbt knows its database only as {BUILD_FILE_NAME}")
+        return self
+
+
+class Plugin(BasePlugin):
+    """Called by dbt-duckdb once per process: first for the file to open, then with the open connection."""
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        """Reads the environment: dbt is the entry point here."""
+        del plugin_config
+        try:
+            self.settings = BuildSettings()
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+            raise DbtRuntimeError(f"TIDEMARK_BUILD_* settings are wrong: {problems}.") from error
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Names the run's own file in place of the profile's."""
+        del config
+        if self.settings.file is not None:
+            creds.path = str(self.settings.file)
+        Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
+
+    def configure_connection(self, conn: DuckDBPyConnection) -> None:
+        """Bounds the connection, attaches the inputs and notes the requested hours. Idempotent."""
+        settings = self.settings
+        home = (settings.file or Path("target") / BUILD_FILE_NAME).parent
+        conn.execute("SET autoinstall_known_extensions=false")
+        conn.execute("SET TimeZone='UTC'")
+        conn.execute(f"SET memory_limit='{settings.memory_limit}'")
+        conn.execute(f"SET threads={settings.duckdb_threads}")
+        conn.execute(f"SET temp_directory='{home / 'spill'}'")
+        # Tables are sets; without this a wide window is held in memory to keep an order nobody asked for.
+        conn.execute("SET preserve_insertion_order=false")
+        self._load_extensions(conn, settings.extensions_dir or home / "extensions")
+        if settings.catalog:
+            self._open_input(conn, attach_statement(settings))
+        if is_read_only(conn):  # dagster-dbt looks at a finished build
+            return
+        conn.execute("CREATE SCHEMA IF NOT EXISTS bronze")
+        conn.execute("CREATE SCHEMA IF NOT EXISTS build_window")
+        if settings.bronze_uri:
+            self._open_input(conn, bronze_view_statement(settings))
+        conn.execute("CREATE OR REPLACE TABLE build_window.requested_hours (hour timestamptz)")
+        if settings.hours:
+            conn.executemany("INSERT INTO build_window.requested_hours VALUES (?)", [[hour] for hour in settings.hours])
+
+    def _open_input(self, conn: DuckDBPyConnection, statement: str) -> None:
+        try:
+            conn.execute(statement)
+        except DuckDBError as error:
+            settings = self.settings
+            # The catalog's address may hold a password, and DuckDB repeats it.
+            reason = str(error).replace(settings.catalog or "the catalog", "the catalog")
+            raise DbtRuntimeError(
+                f"An input of the build does not open (lake at snapshot {settings.snapshot}, bronze at version "
+                f"{settings.bronze_version}): {reason}"
+            ) from error
+
+    def _load_extensions(self, conn: DuckDBPyConnection, folder: Path) -> None:
+        from duckdb_extensions import import_extension
+
+        names = ["ducklake", "postgres"] if self.settings.catalog else []
+        names += ["delta"] if self.settings.bronze_uri else []
+        remote = any((uri or "").startswith("s3://") for uri in (self.settings.bronze_uri, self.settings.lake_uri))
+        names += ["httpfs"] if remote else []
+        folder.mkdir(parents=True, exist_ok=True)
+        conn.execute(f"SET extension_directory='{folder}'")
+        for name in names:
+            import_extension(name, con=conn)
+            conn.execute(f"LOAD {name}")
+        if remote:
+            conn.execute(object_store_secret(dict(os.environ)))
+
+
+def is_read_only(conn: DuckDBPyConnection) -> bool:
+    """True where the build file was opened only to be read."""
+    row = conn.execute("SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()").fetchone()
+    return bool(row and row[0])
+
+
+def attach_statement(settings: BuildSettings) -> str:
+    """The ATTACH of the lake, read-only at the base snapshot, under the name that models know."""
+    catalog = settings.catalog or ""
+    options = ["READ_ONLY"]
+    if "://" in catalog or "=" in catalog:
+        catalog = f"postgres:{catalog}"
+        options.append("METADATA_SCHEMA 'lake_catalog'")
+    if settings.snapshot is not None:
+        options.append(f"SNAPSHOT_VERSION {settings.snapshot}")
+    if settings.lake_uri:
+        options.append(f"DATA_PATH {quoted(settings.lake_uri)}, OVERRIDE_DATA_PATH true")
+    return f"ATTACH IF NOT EXISTS {quoted('ducklake:' + catalog)} AS lake ({', '.join(options)})"
+
+
+def bronze_view_statement(settings: BuildSettings) -> str:
+    """The view `bronze.events`: a view in the build file, because column lineage needs a relation that dbt can describe."""
+    version = "" if settings.bronze_version is None else f", version => {settings.bronze_version}"
+    return f"CREATE OR REPLACE VIEW bronze.events AS SELECT * FROM delta_scan({quoted(settings.bronze_uri or '')}{version})"
+
+
+def object_store_secret(environment: dict[str, str]) -> str:
+    """The S3 secret out of the usual AWS_* variables. DuckDB's own credential chain needs an extension that has no wheel here."""
+    names = {
+        "KEY_ID": "AWS_ACCESS_KEY_ID",
+        "SECRET": "AWS_SECRET_ACCESS_KEY",
+        "SESSION_TOKEN": "AWS_SESSION_TOKEN",
+        "REGION": "AWS_REGION",
+    }
+    options = [f"{option} {quoted(environment[name])}" for option, name in names.items() if environment.get(name)]
+    if endpoint := environment.get("AWS_ENDPOINT_URL"):
+        scheme, _, host = endpoint.partition("://")
+        options += [
+            f"ENDPOINT {quoted(host or scheme)}",
+            "URL_STYLE 'path'",
+            f"USE_SSL {str(scheme == 'https').lower()}",
+        ]
+    return f"CREATE OR REPLACE SECRET object_store ({', '.join(['TYPE s3', *options])})"
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL string: DuckDB binds no parameters in ATTACH and CREATE."""
+    return "'" + text.replace("'", "''") + "'"

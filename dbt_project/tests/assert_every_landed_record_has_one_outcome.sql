@@ -1,0 +1,55 @@
+{{ config(meta={"dagster": {"ref": {"name": "events"}}}) }}
+-- Per application and hour: landed records = events + duplicates + quarantined ones.
+with landed as (
+    select
+        app_id,
+        event_hour,
+        count(*) as landed_count
+    from {{ source("bronze", "events") }}
+    where
+        {{ on_window_days("event_date") }}
+        and {{ in_window("event_hour") }}
+        and dlq_stage is distinct from 'consumer'
+    group by app_id, event_hour
+),
+
+outcomes as (
+    select
+        app_id,
+        event_hour,
+        count(*) filter (outcome = 'event') as event_count,
+        count(*) filter (outcome = 'duplicate') as duplicate_count,
+        count(*) filter (outcome = 'quarantined') as quarantined_count
+    from (
+        select
+            app_id,
+            event_hour,
+            'event' as outcome
+        from {{ ref("events") }}
+        union all
+        select
+            app_id,
+            event_hour,
+            'duplicate' as outcome
+        from {{ ref("duplicates") }}
+        union all
+        select
+            app_id,
+            event_hour,
+            'quarantined' as outcome
+        from {{ ref("quarantine") }}
+    )
+    group by app_id, event_hour
+)
+
+select
+    coalesce(landed.app_id, outcomes.app_id) as app_id,
+    coalesce(landed.event_hour, outcomes.event_hour) as event_hour,
+    landed.landed_count,
+    outcomes.event_count,
+    outcomes.duplicate_count,
+    outcomes.quarantined_count
+from landed
+full outer join outcomes
+    on landed.app_id = outcomes.app_id and landed.event_hour = outcomes.event_hour
+where landed.landed_count is distinct from outcomes.event_count + outcomes.duplicate_count + outcomes.quarantined_count

@@ -1,0 +1,1 @@
+"""The edge: contracts, HTTP API, sinks, importers, generators. Nothing downstream of Kafka."""

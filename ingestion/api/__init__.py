@@ -1,0 +1,1 @@
+"""The HTTP edge: validate, stamp, produce, answer after the broker's acknowledgement."""

@@ -1,0 +1,54 @@
+"""Refusals of a whole request, and the one table from code to HTTP status.
+
+RequestError(code, message) is raised anywhere on the ingest path and mapped in `answers.py`. Rejections of single events inside a
+batch are no errors: they are part of the answer.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why a request as a whole was refused."""
+
+    BAD_ENCODING = "bad_encoding"
+    MISSING_KEY = "missing_key"
+    WRONG_KEY = "wrong_key"
+    READ_KEY = "read_key"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    BODY_TOO_LARGE = "body_too_large"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
+    BATCH_TOO_LARGE = "batch_too_large"
+    BATCH_EMPTY = "batch_empty"
+    INVALID_HEADER = "invalid_header"
+    UNAVAILABLE = "unavailable"
+    CLIENT_GONE = "client_gone"
+
+
+STATUS_OF: dict[ErrorCode, int] = {
+    ErrorCode.BAD_ENCODING: 400,
+    ErrorCode.CLIENT_GONE: 400,
+    ErrorCode.MISSING_KEY: 401,
+    ErrorCode.WRONG_KEY: 401,
+    ErrorCode.READ_KEY: 403,
+    ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_ENCODING: 415,
+    ErrorCode.BATCH_TOO_LARGE: 422,
+    ErrorCode.BATCH_EMPTY: 422,
+    ErrorCode.INVALID_HEADER: 422,
+    ErrorCode.UNAVAILABLE: 503,
+}
+
+
+class RequestError(Exception):
+    """The request is refused as a whole; nothing of it was acknowledged."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return STATUS_OF[self.code]

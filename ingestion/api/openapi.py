@@ -1,0 +1,134 @@
+"""OpenAPI of bodies that FastAPI never sees: schemas made from the msgspec contracts, so that they are written once."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from ingestion.contracts.engagement import EngagementEvent
+from ingestion.contracts.generic import GenericEvent
+
+_REF = "#/components/schemas/{name}"
+_EVENTS: dict[str, type[msgspec.Struct]] = {"engagement": EngagementEvent, "generic": GenericEvent}
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_REFUSALS = {
+    401: "Key missing, unknown or revoked",
+    403: "A read key",
+    413: "Body too large",
+    422: "Not accepted: the reason per event; rejected events are kept in the dead-letter topic",
+    503: "The broker is away: nothing was acknowledged, send the same again after Retry-After seconds",
+}
+
+
+def documented(body: str, status: int) -> dict[str, Any]:
+    """Keyword arguments that document a route: its body (`engagement`, `generic_batch`, `lines` …) and its answers."""
+    responses: dict[int | str, dict[str, Any]] = {
+        code: {"description": text, "content": {"application/json": {"schema": _ref("Refusal")}}}
+        for code, text in _REFUSALS.items()
+    }
+    responses[status] = {
+        "description": "Acknowledged by all in-sync replicas",
+        "content": {"application/json": {"schema": _answer(body, status)}},
+    }
+    extra: dict[str, Any] = {
+        "requestBody": {"required": True, "content": _content(body)},
+        "security": [{"bearer": []}, {"api_key": []}, {}],
+    }
+    if body in _EVENTS:
+        extra["parameters"] = [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "description": "Without event_id the id is derived from it: a retry is the same event.",
+            }
+        ]
+    return {"openapi_extra": extra, "responses": responses}
+
+
+def install(app: FastAPI) -> None:
+    """Makes `app.openapi()` carry the contracts' schemas."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            components = schema.setdefault("components", {})
+            _, contracts = msgspec.json.schema_components(list(_EVENTS.values()), ref_template=_REF)
+            components.setdefault("schemas", {}).update(contracts)
+            components["schemas"].update(_ANSWERS)
+            components["securitySchemes"] = _SECURITY_SCHEMES
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this as the way to extend its schema
+
+
+def _content(body: str) -> dict[str, Any]:
+    if body == "lines":
+        text = "One JSON event per line; payload marks a generic event, platform an engagement. gzip is allowed."
+        return {"application/x-ndjson": {"schema": {"type": "string", "description": text}}}
+    family, _, is_batch = body.partition("_")
+    event = _ref(_EVENTS[family].__name__)
+    if not is_batch:
+        return {"application/json": {"schema": event}}
+    events = {"type": "array", "items": event, "minItems": 1, "maxItems": 1000}
+    return {
+        "application/json": {
+            "schema": {"type": "object", "required": ["events"], "properties": {"events": events}},
+        }
+    }
+
+
+def _answer(body: str, status: int) -> dict[str, str]:
+    if body == "lines":
+        return _ref("LinesReceipt")
+    if body.endswith("_batch"):
+        return _ref("BatchReceipt")
+    return _ref("EventCreated" if status == 201 else "EventAccepted")
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_TIME = {"type": "string", "format": "date-time"}
+_EVENT_STATUS = {"type": "string", "enum": ["success", "partial", "error"]}
+
+_ANSWERS: dict[str, Any] = {
+    "EventCreated": _object(status=_TEXT, event_id=_TEXT, message=_TEXT, timestamp=_TIME),
+    "EventAccepted": _object(event_id=_TEXT, status=_TEXT, message=_TEXT, timestamp=_TIME),
+    "BatchReceipt": _object(
+        status=_EVENT_STATUS,
+        total_events=_COUNT,
+        successful=_COUNT,
+        failed=_COUNT,
+        errors={
+            "type": "array",
+            "items": _object(
+                index={"type": ["integer", "null"]}, reason=_TEXT, message=_TEXT, retryable={"type": "boolean"}
+            ),
+        },
+        timestamp=_TIME,
+    ),
+    "LinesReceipt": _object(
+        accepted=_COUNT,
+        rejected=_COUNT,
+        errors={"type": "array", "items": _object(index=_COUNT, code=_TEXT, message=_TEXT)},
+    ),
+    "Refusal": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": _TEXT, "code": _TEXT, "message": _TEXT, "retryable": {"type": "boolean"}},
+    },
+}

@@ -1,0 +1,123 @@
+"""The ingest routes: which family, which shape of answer."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ingestion.api import answers
+from ingestion.api.batches import split_json_batch, split_lines
+from ingestion.api.edge import Arrival, Edge
+from ingestion.api.errors import ErrorCode, RequestError
+from ingestion.api.openapi import documented
+from ingestion.contracts.clocks import format_utc
+from ingestion.contracts.families import Family, detect_family, detect_generic, only
+from ingestion.contracts.strict_json import StrictJsonError
+from ingestion.contracts.validation import FamilyRule
+
+
+def make_router(edge: Edge) -> APIRouter:
+    """All ways in."""
+    router = APIRouter()
+    engagement = only(Family.ENGAGEMENT)
+    _add(router, "/api/v1/events", _single(edge, engagement, _created), "engagement", 201, "Send one engagement event")
+    _add(router, "/api/v1/events/batch", _batch(edge, engagement, 201), "engagement_batch", 201, "Send a batch")
+    _add(router, "/events", _single(edge, detect_generic, _accepted), "generic", 202, "Send one generic event")
+    for family in Family:
+        rule, path = only(family), f"/v1/events/{family.value}"
+        _add(router, path, _single(edge, rule, _accepted), family.value, 202, f"Send one {family.value} event")
+        _add(
+            router,
+            f"{path}/batch",
+            _batch(edge, rule, 202),
+            f"{family.value}_batch",
+            202,
+            f"Send {family.value} events",
+        )
+    _add(router, "/v1/batch", _lines(edge), "lines", 202, "Send newline-delimited events of any family")
+    return router
+
+
+def _add(router: APIRouter, path: str, endpoint: object, body: str, status: int, summary: str) -> None:
+    router.add_api_route(
+        path,
+        endpoint,  # type: ignore[arg-type]  # an async endpoint; FastAPI's annotation is broader than mypy's reading
+        methods=["POST"],
+        status_code=status,
+        summary=summary,
+        tags=["ingest"],
+        name=path.strip("/").replace("/", "_"),
+        response_model=None,
+        **documented(body, status),
+    )
+
+
+def _single(edge: Edge, rule: FamilyRule, shape: Callable[[str, Arrival], Response]) -> object:
+    async def work(arrival: Arrival) -> Response:
+        receipt, event_id = await edge.take_single(arrival, rule)
+        if receipt.errors:
+            return answers.rejected_answer(receipt.errors[0], arrival.sender.received_at)
+        return shape(event_id, arrival)
+
+    async def endpoint(request: Request) -> Response:
+        return await edge.respond(request, is_batch=False, work=work)
+
+    return endpoint
+
+
+def _created(event_id: str, arrival: Arrival) -> Response:
+    body = {
+        "status": "success",
+        "event_id": event_id,
+        "message": "Event published successfully",
+        "timestamp": format_utc(arrival.sender.received_at),
+    }
+    return answers.json_answer(201, body)
+
+
+def _accepted(event_id: str, arrival: Arrival) -> Response:
+    body = {
+        "event_id": event_id,
+        "status": "accepted",
+        "message": "Event accepted for processing",
+        "timestamp": format_utc(arrival.sender.received_at),
+    }
+    return answers.json_answer(202, body)
+
+
+def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> object:
+    async def work(arrival: Arrival) -> Response:
+        now, limit = arrival.sender.received_at, edge.settings.batch_max_events
+        try:
+            events = split_json_batch(arrival.body)
+        except StrictJsonError as error:
+            # Not a list of events: the body itself is what is kept, as one dead letter.
+            await edge.keep_unreadable(arrival, error)
+            return answers.refused_batch_answer(0, error.reason.value, error.message, now)
+        if not events:
+            return answers.refused_batch_answer(0, ErrorCode.BATCH_EMPTY.value, "events must hold at least one", now)
+        if len(events) > limit:
+            message = f"events may hold at most {limit}, found {len(events)}"
+            return answers.refused_batch_answer(len(events), ErrorCode.BATCH_TOO_LARGE.value, message, now)
+        return answers.batch_answer(await edge.intake.take(events, arrival.sender, rule), now, success_status)
+
+    async def endpoint(request: Request) -> Response:
+        return await edge.respond(request, is_batch=True, work=work)
+
+    return endpoint
+
+
+def _lines(edge: Edge) -> object:
+    async def work(arrival: Arrival) -> Response:
+        (lines, numbers), limit = split_lines(arrival.body), edge.settings.ndjson_max_events
+        if not lines:
+            raise RequestError(ErrorCode.BATCH_EMPTY, "the body has no line")
+        if len(lines) > limit:
+            raise RequestError(ErrorCode.BATCH_TOO_LARGE, f"at most {limit} lines, found {len(lines)}")
+        receipt = await edge.intake.take(lines, arrival.sender, detect_family)
+        return answers.lines_answer(receipt, numbers)
+
+    async def endpoint(request: Request) -> Response:
+        return await edge.respond(request, is_batch=True, work=work)
+
+    return endpoint

@@ -1,0 +1,4 @@
+"""The source of truth of event shapes: topics, headers, reasons and the rules of each family.
+
+Imports only the standard library, pydantic and msgspec, so that every other package may depend on it. No I/O, no clock, no environment.
+"""

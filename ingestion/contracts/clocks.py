@@ -1,0 +1,83 @@
+"""Times as the platform writes and reads them: RFC 3339, UTC, microseconds, `2015-01-01T00:00:00.000000Z`.
+
+Texts of this form sort as times do, so limits are compared as text. Reading is liberal (zone missing means UTC, a space for the T,
+epoch numbers), writing is not.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+
+FUTURE_TOLERANCE_SECONDS = 60
+
+# Seconds up to the year 2603, milliseconds above: the same watershed as pydantic's, which existing clients rely on.
+_EPOCH_SECONDS_LIMIT = 20_000_000_000
+_SHORTEST_LENGTH = len("2015-01-01T00:00:00")
+_LONGEST_LENGTH = 64
+_EXPECTED = "expected an RFC 3339 time such as 2015-01-01T00:00:00Z"
+_CANONICAL_LENGTH = len("2015-01-01T00:00:00.000000Z")
+
+_from_iso = datetime.fromisoformat
+
+
+class TimestampError(ValueError):
+    """The value is not a point in time that the platform understands. The message says what is expected."""
+
+
+def format_utc(moment: datetime) -> str:
+    """The canonical text of an aware datetime."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_timestamp(value: str | int | float) -> str:
+    """The canonical text of an RFC 3339 time or of an epoch number (seconds up to 2e10, milliseconds above).
+
+    Raises: TimestampError.
+    """
+    if isinstance(value, str):
+        return _parse_rfc3339(value)
+    seconds = value if abs(value) <= _EPOCH_SECONDS_LIMIT else value / 1000
+    try:
+        return format_utc(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        raise TimestampError("an epoch number must lie between the years 1 and 9999") from None
+
+
+def is_canonical(text: str) -> bool:
+    """True when the text is a time and written in the platform's own form."""
+    if not (
+        len(text) == _CANONICAL_LENGTH
+        and text[26] == "Z"
+        and text[19] == "."
+        and text[10] == "T"
+        and text[4] == text[7] == "-"
+        and text[13] == text[16] == ":"
+    ):
+        return False
+    try:
+        _from_iso(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse_rfc3339(text: str) -> str:
+    if is_canonical(text):
+        return text
+    if not _SHORTEST_LENGTH <= len(text) <= _LONGEST_LENGTH or not (
+        text[4] == text[7] == "-" and text[13] == text[16] == ":" and text[10] in "Tt "
+    ):
+        raise TimestampError(_EXPECTED)
+    try:
+        moment = _from_iso(text[:-1] + "Z" if text[-1] == "z" else text)
+        return format_utc(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise TimestampError(_EXPECTED) from None
+
+
+def latest_occurred_at(received_at: datetime) -> str:
+    """Events that occurred after this are rejected."""
+    return format_utc(received_at + timedelta(seconds=FUTURE_TOLERANCE_SECONDS))
+
+
+def earliest_occurred_at(first_day: date) -> str:
+    """Events that occurred before this are rejected."""
+    return format_utc(datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC))

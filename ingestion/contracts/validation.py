@@ -1,0 +1,190 @@
+"""From the bytes of one event to a verdict: valid with its stamps, or rejected with a reason. Pure: no clock, no I/O.
+
+The same verdict is reached by the HTTP API and by the importer. Values are never changed: what is stored is the bytes as sent, and
+the stamps beside them.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from ingestion.contracts import engagement, generic
+from ingestion.contracts.clocks import (
+    TimestampError,
+    earliest_occurred_at,
+    is_canonical,
+    latest_occurred_at,
+    parse_timestamp,
+)
+from ingestion.contracts.engagement import EngagementEvent
+from ingestion.contracts.families import Family, UnknownFamilyError, detect_family, only_engagement
+from ingestion.contracts.generic import GenericEvent
+from ingestion.contracts.reasons import Reason
+from ingestion.contracts.strict_json import StrictJsonError, assure_unambiguous, decode_syntax
+
+# What trimming removes. ASCII only, so that SQL can mirror it exactly: trim(user_id, E' \t\n\r\x0b\x0c').
+TRIMMED_CHARACTERS = " \t\n\r\x0b\x0c"
+MAX_USER_ID_LENGTH = 100
+MAX_EVENT_ID_LENGTH = 200
+
+FamilyRule = Callable[[Mapping[str, Any]], Family]
+
+_convert = msgspec.convert
+_decode_engagement = msgspec.json.Decoder(EngagementEvent).decode
+
+
+class ValidEvent(msgspec.Struct, gc=False):
+    """The stamps of a valid event. `occurred_at` is canonical text, None when the event carries no time."""
+
+    contract: str
+    event_type: str
+    user_id: str
+    event_id: str | None
+    occurred_at: str | None
+
+
+class Rejection(msgspec.Struct, gc=False):
+    """Why an event is not taken, and what is known of it. `message` names found and expected, never a payload."""
+
+    reason: Reason
+    message: str
+    event_id: str | None = None
+    event_type: str | None = None
+    user_id: str | None = None
+
+
+Verdict = ValidEvent | Rejection
+
+
+class Validator:
+    """Judges events received at one moment; make one per request. Not for several threads."""
+
+    def __init__(self, received_at: datetime, first_day: date) -> None:
+        self._earliest = earliest_occurred_at(first_day)
+        self._latest = latest_occurred_at(received_at)
+        self._expects_plain = True
+
+    def judge(self, raw: bytes, family_rule: FamilyRule = detect_family) -> Verdict:
+        """The verdict on the bytes of one event."""
+        if self._expects_plain and (family_rule is detect_family or family_rule is only_engagement):
+            try:
+                event = _decode_engagement(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self._expects_plain = False
+            else:
+                verdict = self._judge_plainly(raw, event)
+                if verdict is not None:
+                    return verdict
+        return self._judge_fully(raw, family_rule)
+
+    def _judge_plainly(self, raw: bytes, event: EngagementEvent) -> ValidEvent | None:
+        """The verdict on an engagement that is written without any oddity, at half the cost; None sends it the full way.
+
+        Counting colons alone proves that no key is written twice and none is unknown: every colon belongs to a known key, to a key
+        of the metadata or to the time. Known fields hold no container but metadata, whose values are strings, so depth and
+        integers are settled too.
+        """
+        event_id, timestamp, metadata = event.event_id, event.timestamp, event.metadata
+        colon_count = raw.count(b":") - (
+            3
+            + (event_id is not None)
+            + (event.content_id is not None)
+            + (event.session_id is not None)
+            + (event.device_type is not None)
+            + (event.location is not None)
+        )
+        if metadata is not None:
+            colon_count -= 1 + len(metadata)
+        if timestamp is not None:
+            if type(timestamp) is not str or colon_count != 1 + timestamp.count(":"):
+                return None
+            if not is_canonical(timestamp):
+                try:
+                    timestamp = parse_timestamp(timestamp)
+                except TimestampError:
+                    return None
+            if not self._earliest <= timestamp <= self._latest:
+                return None
+        elif colon_count:
+            return None
+        user_id = event.user_id.strip(TRIMMED_CHARACTERS)
+        if b"\\" in raw or not 1 <= len(user_id) <= MAX_USER_ID_LENGTH or (event_id is not None and event_id.isspace()):
+            return None
+        return ValidEvent(engagement.CONTRACT, event.event_type, user_id, event_id, timestamp)
+
+    def _judge_fully(self, raw: bytes, family_rule: FamilyRule) -> Verdict:
+        try:
+            document = decode_syntax(raw)
+        except StrictJsonError as error:
+            return Rejection(error.reason, error.message)
+        if type(document) is not dict:
+            return Rejection(Reason.NOT_AN_OBJECT, f"expected an object, found {_kind(document)}")
+        try:
+            _assure_strict(raw, document)
+            if family_rule(document) is Family.ENGAGEMENT:
+                self._expects_plain = True
+                event: EngagementEvent | GenericEvent = _convert(document, EngagementEvent)
+                return self._judge_values(document, engagement.CONTRACT, event)
+            return self._judge_values(document, generic.CONTRACT, _convert(document, GenericEvent))
+        except msgspec.ValidationError as error:
+            message = str(error)[:200]
+            reason = Reason.MISSING_FIELD if "missing required field" in message else Reason.INVALID_FIELD
+            return _reject(document, reason, message)
+        except StrictJsonError as error:
+            return _reject(document, error.reason, error.message)
+        except UnknownFamilyError as error:
+            return _reject(document, error.reason, str(error))
+
+    def _judge_values(self, document: dict[str, Any], contract: str, event: EngagementEvent | GenericEvent) -> Verdict:
+        user_id = event.user_id.strip(TRIMMED_CHARACTERS)
+        if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH:
+            message = f"user_id must have 1 to {MAX_USER_ID_LENGTH} characters after trimming, found {len(user_id)}"
+            return _reject(document, Reason.INVALID_FIELD, message)
+        occurred_at = None
+        if event.timestamp is not None:
+            try:
+                occurred_at = parse_timestamp(event.timestamp)
+            except TimestampError as error:
+                return _reject(document, Reason.INVALID_FIELD, f"timestamp: {error}")
+            if occurred_at > self._latest:
+                message = f"occurred at {occurred_at}, more than 60 s after it was received"
+                return _reject(document, Reason.OCCURRED_IN_FUTURE, message)
+            if occurred_at < self._earliest:
+                message = f"occurred at {occurred_at}, before the first day {self._earliest[:10]}"
+                return _reject(document, Reason.BEFORE_FIRST_DAY, message)
+        if event.event_id is not None and event.event_id.isspace():
+            return _reject(document, Reason.INVALID_FIELD, "event_id is blank")
+        return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at)
+
+
+def _assure_strict(raw: bytes, document: dict[str, Any]) -> None:
+    """Raises: StrictJsonError when the bytes can be read in two ways or the envelope holds U+0000, which PostgreSQL cannot."""
+    assure_unambiguous(raw, document)
+    if b"\\u0000" in raw:
+        for name, value in document.items():
+            if "\0" in name or (type(value) is str and "\0" in value):
+                raise StrictJsonError(Reason.INVALID_FIELD, "a field of the envelope holds U+0000")
+
+
+def _reject(document: dict[str, Any], reason: Reason, message: str) -> Rejection:
+    return Rejection(
+        reason,
+        message,
+        event_id=_known_text(document.get("event_id"), MAX_EVENT_ID_LENGTH),
+        event_type=_known_text(document.get("event_type"), 100),
+        user_id=_known_text(document.get("user_id"), MAX_USER_ID_LENGTH),
+    )
+
+
+def _known_text(value: object, max_length: int) -> str | None:
+    if not isinstance(value, str) or "\0" in value:
+        return None
+    text = value.strip(TRIMMED_CHARACTERS)
+    return text if 1 <= len(text) <= max_length else None
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

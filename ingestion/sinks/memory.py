@@ -1,0 +1,49 @@
+"""A sink that keeps records in memory: the dry run's and the tests' stand-in for a broker, with faults on demand."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from ingestion.sinks.errors import SinkUnavailableError
+from ingestion.sinks.records import OutgoingRecord
+from ingestion.sinks.sink import Outcome
+
+
+class InMemorySink:
+    """Acknowledges at once. `available` false refuses everything; positions in `failing` are not delivered, once."""
+
+    def __init__(self) -> None:
+        self.records: list[OutgoingRecord] = []
+        self.available = True
+        self.failing: set[int] = set()
+
+    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":
+        """See EventSink."""
+        self.check(0)
+        failing, self.failing = self.failing, set()
+        failed = {position: "planted failure" for position in failing if position < len(records)}
+        self.records += [record for position, record in enumerate(records) if position not in failed]
+        future: Future[Outcome] = Future()
+        future.set_result(Outcome(failed))
+        return future
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> Outcome:
+        """See EventSink."""
+        return self.submit(records).result()
+
+    def check(self, timeout_seconds: float) -> None:  # noqa: ARG002 - the protocol's signature
+        """See EventSink."""
+        if not self.available:
+            raise SinkUnavailableError("the sink in memory was made unavailable")
+
+    def close(self, timeout_seconds: float) -> None:
+        """See EventSink."""
+
+
+class DiscardingSink(InMemorySink):
+    """Acknowledges everything and keeps nothing: a dry run over a large file in constant memory."""
+
+    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":  # noqa: ARG002 - the protocol's signature
+        """See EventSink."""
+        future: Future[Outcome] = Future()
+        future.set_result(Outcome())
+        return future

@@ -1,0 +1,1 @@
+"""Everything on one machine: jars, broker, PostgreSQL, supervisor, ports."""

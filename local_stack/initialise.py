@@ -1,0 +1,100 @@
+"""The one-time steps between the servers and the services, each a short process of its own so that the supervisor stays small.
+
+`python -m local_stack.initialise STEP`. Every step is idempotent and runs at every start; done work costs a second.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from local_stack import environment
+from local_stack.cache import exclusive
+from local_stack.postgres import create_database
+from local_stack.settings import PROJECT_ROOT, StackSettings
+
+APP_ID = "demo"
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+# What dbt itself writes into the project folder.
+DBT_OUTPUT = ("target", "logs", "dbt_packages", "__pycache__")
+
+
+def initialise_database() -> None:
+    """Databases, control tables, and the demo app's two keys, which are made once and kept in endpoints.json."""
+    from storage.control import make_engine, migrate
+    from storage.control.keys import KeyKind, KeyRing, create_key
+    from storage.settings import StorageSettings
+
+    settings, stack = StorageSettings(), dict(os.environ)
+    if environment.uses_own_postgres(stack, StackSettings()):
+        server = f"{settings.database_url.rsplit('/', 1)[0]}/postgres"
+        for url in (settings.database_url, stack["TIDEMARK_DAGSTER_DATABASE_URL"]):
+            create_database(server, url.rsplit("/", 1)[1])
+    migrate(settings)
+    engine = make_engine(settings, pool_size=1)
+    try:
+        ring, known = KeyRing(engine), environment.read_endpoints(StackSettings())
+        kinds: dict[str, KeyKind] = {"write_key": "write", "read_key": "read"}
+        keys = {
+            name: known[name] if name in known and ring.find(known[name]) else create_key(engine, APP_ID, kind)
+            for name, kind in kinds.items()
+        }
+    finally:
+        engine.dispose()
+    found = environment.endpoints(StackSettings(), stack, keys)
+    environment.write_private(StackSettings().endpoints_file, json.dumps(found, indent=1) + "\n")
+
+
+def initialise_topics() -> None:
+    """The platform's topics."""
+    from local_stack.topics import create_topics
+    from storage.settings import StorageSettings
+
+    create_topics(StorageSettings().kafka_bootstrap_servers)
+
+
+def initialise_models() -> None:
+    """dbt's manifest, which Dagster's assets and the lake's tables are read from; made when it is older than the project."""
+    with exclusive(DBT_PROJECT / "target" / ".parse.lock"):
+        if not manifest_is_fresh(DBT_PROJECT):
+            dbt = str(Path(sys.executable).with_name("dbt"))
+            subprocess.run([dbt, "parse", "--profiles-dir", "."], cwd=DBT_PROJECT, check=True)
+
+
+def initialise_tables() -> None:
+    """The lake's tables, from the models' contracts."""
+    from storage.lake import create_missing_tables
+    from storage.settings import StorageSettings
+
+    create_missing_tables(StorageSettings())
+
+
+def manifest_is_fresh(project: Path) -> bool:
+    """True when the manifest is newer than every file and folder of the project (a removed file makes its folder newer)."""
+    manifest = project / "target" / "manifest.json"
+    if not manifest.exists():
+        return False
+    inputs = (path for path in project.rglob("*") if not set(path.relative_to(project).parts) & set(DBT_OUTPUT))
+    newest = max((path.stat().st_mtime for path in inputs), default=0.0)
+    return manifest.stat().st_mtime > newest
+
+
+STEPS: dict[str, Callable[[], None]] = {
+    "database": initialise_database,
+    "topics": initialise_topics,
+    "models": initialise_models,
+    "tables": initialise_tables,
+}
+
+
+def main() -> None:
+    """Runs the step named by the only argument."""
+    if len(sys.argv) != 2 or sys.argv[1] not in STEPS:
+        sys.exit(f"usage: python -m local_stack.initialise {'|'.join(STEPS)}")
+    STEPS[sys.argv[1]]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Dagster: the thin edge that watches bronze, builds windows by dbt and publishes them."""

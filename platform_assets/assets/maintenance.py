@@ -1,0 +1,121 @@
+"""Maintenance assets: expiry of unkept publications, and the generated dbt docs."""
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from platform_assets.assets.warehouse import PUBLICATION
+from platform_assets.build import newest_build
+from platform_assets.code_version import read_code_version
+from platform_assets.dbt_translator import OWNERS
+from platform_assets.resources.dbt import dbt_executable
+from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.retention import choose_kept
+
+DOCS_FILES = ("index.html", "catalog.json", "manifest.json", "run_results.json")
+
+
+@dg.asset(
+    key=["operations", "lake_retention"],
+    deps=[PUBLICATION],
+    group_name="operations",
+    owners=OWNERS,
+    kinds={"ducklake"},
+    tags={"layer": "operations", "cadence": "hourly"},
+    pool="builds",
+    description="Expires publications that no rule keeps, merges small files and cleans up. One materialisation per pass.",
+)
+def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Names what it removed in its metadata."""
+    from storage.maintenance import expire
+    from storage.publications import listing
+
+    now = datetime.now(UTC)
+    recent = timedelta(hours=warehouse.orchestration.recent_publications_kept_hours)
+    kept = choose_kept(listing(warehouse.engine, limit=1_000_000), now, recent)
+    result = expire(warehouse.storage, warehouse.engine, kept, delete_older_than=now - recent)
+    context.log.info(
+        f"Expired {len(result.expired_publications)} publications, {len(result.expired_snapshots)} snapshots"
+    )
+    return dg.MaterializeResult(
+        metadata={"expired_publications": list(result.expired_publications), "kept_publications": len(kept)}
+    )
+
+
+@dg.asset(
+    key=["operations", "dbt_docs"],
+    deps=[PUBLICATION],
+    group_name="operations",
+    owners=OWNERS,
+    kinds={"dbt"},
+    tags={"layer": "operations", "cadence": "on_change"},
+    pool="builds",
+    description="The dbt docs site, generated from the newest build whenever the dbt project changed. One site per code version.",
+)
+def dbt_docs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Generates into a folder apart and swaps it in, so that the served site is never half of one."""
+    settings = warehouse.orchestration
+    build_file = newest_build(warehouse.storage.builds_dir)
+    if build_file is None:
+        raise dg.Failure("There is no build yet: docs are generated from one. Publish an hour first.")
+    target = build_file.parent.resolve() / "docs"
+    environment = {
+        **os.environ,
+        **_reading_environment(warehouse),
+        "TIDEMARK_BUILD_FILE": str(build_file.resolve()),
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(target),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    command = [dbt_executable(), "docs", "generate", "--profiles-dir", str(settings.dbt_project_dir)]
+    done = subprocess.run(
+        command, cwd=settings.dbt_project_dir, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    if done.returncode != 0:
+        raise dg.Failure(
+            f"dbt docs generate failed with {done.returncode}", metadata={"output": (done.stdout + done.stderr)[-4000:]}
+        )
+    publish_site(target, settings.docs_dir)
+    context.log.info("dbt docs generated")
+    return dg.MaterializeResult(metadata={"code_version": read_code_version()})
+
+
+def _reading_environment(warehouse: WarehouseResource) -> dict[str, str]:
+    """A plan of the newest base, so that the docs' catalog describes what is published."""
+    from platform_assets.build import BuildPlan
+    from platform_assets.windows import Window
+    from storage.bronze import latest_version
+    from storage.publications import current_base
+
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    plan = BuildPlan(
+        Window((hour,)),
+        current_base(warehouse.engine),
+        latest_version(warehouse.storage.bronze_uri) or 0,
+        warehouse.storage.builds_dir / "docs" / "build.duckdb",
+        "docs",
+    )
+    return plan.environment(warehouse.storage)
+
+
+def publish_site(target: "os.PathLike[str]", docs_dir: "os.PathLike[str]") -> None:
+    """Copies the generated site beside the served one and renames it into place."""
+    from pathlib import Path
+
+    served = Path(docs_dir)
+    fresh = served.with_name(served.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name in DOCS_FILES:
+        if (Path(target) / name).exists():
+            shutil.copy2(Path(target) / name, fresh / name)
+    (fresh / "code_version").write_text(read_code_version())
+    old = served.with_name(served.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if served.exists():
+        served.rename(old)
+    fresh.rename(served)
+    shutil.rmtree(old, ignore_errors=True)

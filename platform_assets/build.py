@@ -1,0 +1,184 @@
+"""Build apart, check, promote: the engine of every run. It knows dbt only as a callable and Dagster not at all.
+
+A run never writes to published tables while it works. dbt builds into a private file and tests it; what passes is promoted as a
+difference. When another publication came first, the build is made again on the new base, this time holding the writer's lock.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from platform_assets.windows import Window
+from storage.control.hours import mark_published
+from storage.publications import Base, Publication, current_base
+from storage.settings import StorageSettings
+from storage.tables import TableSpec
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """Everything a build depends on: the window, the base it reads, the bronze version it is pinned to, the file it writes."""
+
+    window: Window
+    base: Base
+    bronze_version: int
+    build_file: Path
+    run_id: str
+
+    def environment(self, settings: StorageSettings) -> dict[str, str]:
+        """What the dbt plugin reads: these belong to one run, so they may not stand in the profile (a changed profile re-parses)."""
+        return {
+            "TIDEMARK_BUILD_FILE": str(self.build_file.resolve()),
+            "TIDEMARK_BUILD_CATALOG": settings.database_url,
+            "TIDEMARK_BUILD_LAKE_URI": _absolute(settings.lake_uri),
+            "TIDEMARK_BUILD_SNAPSHOT": str(self.base.snapshot_id),
+            "TIDEMARK_BUILD_BRONZE_URI": _absolute(settings.bronze_uri),
+            "TIDEMARK_BUILD_BRONZE_VERSION": str(self.bronze_version),
+            "TIDEMARK_BUILD_EXTENSIONS_DIR": _absolute(str(settings.extensions_dir)),
+            "TIDEMARK_BUILD_HOURS": json.dumps([f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in self.window.hours]),
+        }
+
+    def dbt_arguments(self) -> list[str]:
+        """`dbt build` for the window. Unit tests belong to `make test`, not to production."""
+        return [
+            "build",
+            "--event-time-start",
+            f"{self.window.start:%Y-%m-%dT%H:%M:%S}",
+            "--event-time-end",
+            f"{self.window.end:%Y-%m-%dT%H:%M:%S}",
+            "--exclude-resource-type",
+            "unit_test",
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a window's build led to. `publication` is None when the build equals what is published."""
+
+    plan: BuildPlan
+    publication: Publication | None
+    events: list[Any]
+
+
+Invoke = Callable[[BuildPlan], list[Any]]
+
+
+def _absolute(uri: str) -> str:
+    return uri if "://" in uri else str(Path(uri).resolve())
+
+
+class Builder:
+    """Builds and publishes windows. `invoke_dbt` builds one plan, raises when a model or check fails, and returns its events."""
+
+    def __init__(
+        self,
+        settings: StorageSettings,
+        engine: Engine,
+        specs: Sequence[TableSpec],
+        invoke_dbt: Invoke,
+        *,
+        code_version: str,
+        kept_builds: int = 5,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._specs = specs
+        self._invoke_dbt = invoke_dbt
+        self._code_version = code_version
+        self._kept_builds = kept_builds
+
+    def publish(self, window: Window, *, cause: str, run_id: str) -> Outcome:
+        """Builds the window, and publishes it if anything in it differs. Running it twice publishes once."""
+        from storage.promotion import StaleBaseError, writer_lock
+
+        plan = self.plan(window, run_id)
+        events = self._build(plan)
+        try:
+            with writer_lock(self._engine):
+                publication = self._promote(plan, cause)
+        except StaleBaseError:
+            # Holding the lock while building is slow for others but ends: nobody can come between again.
+            with writer_lock(self._engine):
+                plan = self.plan(window, run_id, attempt=2)
+                events = self._build(plan)
+                publication = self._promote(plan, cause)
+        mark_published(self._engine, window.hours, plan.bronze_version, run_id)
+        remove_old_builds(self._settings.builds_dir, self._kept_builds)
+        return Outcome(plan, publication, events)
+
+    def compare(self, window: Window, *, run_id: str) -> dict[str, dict[str, int]]:
+        """What publishing the window would change, by table: rows added and removed. Publishes nothing."""
+        from storage.promotion import compare
+
+        plan = self.plan(window, run_id)
+        self._build(plan)
+        differences = compare(self._settings, self._engine, self._specs, self._candidate(plan, "replay"))
+        return {item.table: {"added": item.added, "removed": item.removed} for item in differences}
+
+    def plan(self, window: Window, run_id: str, attempt: int = 1) -> BuildPlan:
+        """Pins the newest base and bronze version for a build of the window."""
+        from storage.bronze import latest_version
+
+        # The base first: bronze only grows, so the version is never older than what the base has read.
+        base = current_base(self._engine)
+        version = latest_version(self._settings.bronze_uri)
+        if version is None:
+            raise NothingLandedError(
+                f"There is no bronze table at {self._settings.bronze_uri} yet. Send an event, and see `tidemark status`."
+            )
+        name = f"{run_id}-{window.start:%Y%m%dT%H}-{attempt}"
+        build_file = self._settings.builds_dir / name / "build.duckdb"
+        return BuildPlan(window, base, version, build_file, run_id)
+
+    def _build(self, plan: BuildPlan) -> list[Any]:
+        shutil.rmtree(plan.build_file.parent, ignore_errors=True)
+        plan.build_file.parent.mkdir(parents=True)
+        return self._invoke_dbt(plan)
+
+    def _promote(self, plan: BuildPlan, cause: str) -> Publication | None:
+        from storage.promotion import promote
+
+        return promote(self._settings, self._engine, self._specs, self._candidate(plan, cause))
+
+    def _candidate(self, plan: BuildPlan, cause: str) -> Any:
+        from storage.bronze import landed_offsets
+        from storage.promotion import Candidate
+
+        offsets = landed_offsets(self._settings, plan.bronze_version)
+        return Candidate(
+            build_file=plan.build_file,
+            hours=plan.window.hours,
+            base_publication_id=plan.base.publication_id,
+            cause=cause,
+            run_id=plan.run_id,
+            bronze_version=plan.bronze_version,
+            highest_offsets={
+                topic: {str(partition): offset for partition, offset in sorted(partitions.items())}
+                for topic, partitions in sorted(offsets.items())
+            },
+            code_version=self._code_version,
+        )
+
+
+class NothingLandedError(Exception):
+    """There is no bronze table to build from."""
+
+
+def newest_build(builds_dir: Path) -> Path | None:
+    """The newest kept build file, which serves the dbt docs."""
+    files = sorted(builds_dir.glob("*/build.duckdb"), key=lambda path: path.stat().st_mtime)
+    return files[-1] if files else None
+
+
+def remove_old_builds(builds_dir: Path, kept: int) -> list[Path]:
+    """Removes all but the newest `kept` build folders; returns what it removed."""
+    folders = sorted((path.parent for path in builds_dir.glob("*/build.duckdb")), key=lambda path: path.stat().st_mtime)
+    removed = folders[:-kept] if kept else folders
+    for folder in removed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return removed

@@ -1,0 +1,52 @@
+"""Fails runs whose process is gone, so that the next tick may ask for their hours again. Run when the code server starts.
+
+The default launcher cannot see that a run died together with its code server: such a run would stay STARTED for ever and hold its lane.
+"""
+
+import json
+import sys
+
+import dagster as dg
+import psutil
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+
+PID_LABEL = "pid"
+CLOCK_SLACK_SECONDS = 5.0
+
+
+def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Ids of the runs that were marked failed: under way by the books, without a living process. Idempotent."""
+    failed = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
+        if not _has_process(instance, run.run_id):
+            instance.report_run_failed(
+                run, "The process of this run died with its code server. Its hours stay dirty and are built again."
+            )
+            failed.append(run.run_id)
+    return failed
+
+
+def _has_process(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """True when the process that the launcher reported for the run still lives; a reused pid started too late to be it."""
+    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = record.dagster_event
+        pid = event.engine_event_data.metadata.get(PID_LABEL) if event else None
+        if pid is None:
+            continue
+        try:
+            process = psutil.Process(int(str(pid.value)))
+        except psutil.NoSuchProcess:
+            continue
+        if process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= record.timestamp + CLOCK_SLACK_SECONDS:
+            return True
+    return False
+
+
+def main() -> None:
+    """Prints the ids as JSON."""
+    with dg.DagsterInstance.get() as instance:
+        json.dump(fail_dead_runs(instance), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""The resources of the code location, by name."""
+
+from typing import Any
+
+from platform_assets.resources.dbt import make_dbt_resource
+from platform_assets.resources.warehouse import WarehouseResource
+
+
+def make_resources() -> dict[str, Any]:
+    """`dbt` and `warehouse`; neither opens anything until a run or tick uses it."""
+    return {"dbt": make_dbt_resource(), "warehouse": WarehouseResource()}

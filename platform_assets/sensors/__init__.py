@@ -1,0 +1,1 @@
+"""Sensors, named after what they watch."""

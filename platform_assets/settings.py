@@ -1,0 +1,36 @@
+"""Settings of orchestration: how much one run builds, how often sensors look. Addresses of data are in `storage.settings`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class OrchestrationSettings(BaseSettings):
+    """Every knob has a bound and a reason; the defaults suit two cores."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_PLATFORM_", frozen=True, extra="ignore")
+
+    dbt_project_dir: Path = Field(default=PROJECT_ROOT / "dbt_project", description="The dbt project.")
+    docs_dir: Path = Field(default=Path(".tidemark/dbt_docs"), description="Where generated dbt docs are served from.")
+    sensor_interval_seconds: int = Field(default=5, ge=1, le=300, description="Pause between two looks of a sensor.")
+    max_rows_per_build: int = Field(
+        default=1_500_000, ge=1_000, description="Bronze rows one build may hold; a wider window is cut into several."
+    )
+    max_rows_per_late_run: int = Field(
+        default=400_000, ge=1_000, description="Rows of one late or import run, so that arrivals wait 20 s at most."
+    )
+    max_runs_per_tick: int = Field(
+        default=4, ge=1, le=50, description="Range runs that one tick of a sensor may request."
+    )
+    stale_heartbeat_seconds: int = Field(
+        default=60, ge=5, description="A stream that was silent for longer raises an alert."
+    )
+    kept_builds: int = Field(
+        default=5, ge=1, description="Build folders that are kept for a look; the newest serve the dbt docs."
+    )
+    recent_publications_kept_hours: int = Field(
+        default=1, ge=0, description="Younger publications never expire: readers may still hold them."
+    )

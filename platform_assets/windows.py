@@ -1,0 +1,97 @@
+"""Pure planning of windows: which hours go into which run and which build. Values in, values out; no I/O, no Dagster."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+HOUR = timedelta(hours=1)
+MAX_GAP = timedelta(days=31)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Hours that are built together, ascending and without repeats. `start` and `end` bound them, `end` exclusive."""
+
+    hours: tuple[datetime, ...]
+
+    @property
+    def start(self) -> datetime:
+        """The first hour."""
+        return self.hours[0]
+
+    @property
+    def end(self) -> datetime:
+        """One hour past the last."""
+        return self.hours[-1] + HOUR
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """UTC days of the hours, ascending."""
+        return tuple(sorted({hour.date() for hour in self.hours}))
+
+
+def hours_of_days(first: date, last: date) -> tuple[datetime, ...]:
+    """Every UTC hour of the days first..last, both included."""
+    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    count = ((last - first).days + 1) * 24
+    return tuple(start + HOUR * index for index in range(count))
+
+
+def parse_hours(texts: Iterable[str]) -> tuple[datetime, ...]:
+    """Hours from ISO texts, as UTC, ascending. Raises ValueError for one that is not a whole UTC hour."""
+    hours = set()
+    for text in texts:
+        moment = datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if moment.minute or moment.second or moment.microsecond:
+            raise ValueError(f"{text} is not a whole hour; give hours like 2026-01-05T10:00:00Z")
+        hours.add(moment)
+    return tuple(sorted(hours))
+
+
+def cut_by_rows(hours: Sequence[datetime], rows_by_day: Mapping[date, int], max_rows: int) -> list[Window]:
+    """Windows of whole days (a day is never split) whose rows stay within `max_rows`, except that each holds at least one day."""
+    windows: list[Window] = []
+    current: list[datetime] = []
+    rows = 0
+    for day, day_hours in _by_day(hours).items():
+        day_rows = rows_by_day.get(day, 0)
+        if current and rows + day_rows > max_rows:
+            windows.append(Window(tuple(current)))
+            current, rows = [], 0
+        current += day_hours
+        rows += day_rows
+    if current:
+        windows.append(Window(tuple(current)))
+    return windows
+
+
+def near_day_ranges(hours: Sequence[datetime], max_gap: timedelta = MAX_GAP) -> list[Window]:
+    """The hours in groups, a new one where more than `max_gap` lies between two days: each group is one run over a partition range.
+
+    A run costs seconds however little it builds, so scattered hours share one. Only the hours are built; the range merely names them.
+    """
+    windows: list[Window] = []
+    current: list[datetime] = []
+    previous: date | None = None
+    for day, day_hours in _by_day(hours).items():
+        if previous is not None and day - previous > max_gap:
+            windows.append(Window(tuple(current)))
+            current = []
+        current += day_hours
+        previous = day
+    if current:
+        windows.append(Window(tuple(current)))
+    return windows
+
+
+def _by_day(hours: Sequence[datetime]) -> dict[date, list[datetime]]:
+    days: dict[date, list[datetime]] = {}
+    for hour in sorted(set(hours)):
+        days.setdefault(hour.date(), []).append(hour)
+    return days
+
+
+def is_current(hour: datetime, now: datetime) -> bool:
+    """True for the running hour and the one before: the arrivals lane. Everything older is the late lane's."""
+    return hour >= now.replace(minute=0, second=0, microsecond=0) - HOUR

@@ -1,0 +1,210 @@
+"""What can go wrong while answering, and how it is told: RFC 9457 problem+json, one table from error to status.
+
+ServingError
+├── MissingKeyError        401   no key, where one is needed
+├── WrongKeyError          401   unknown or revoked
+├── ForbiddenError         403   a write key, or another app
+├── UnknownPublicationError 404
+├── ExpiredPublicationError 410  names the nearest kept
+└── UnavailableError       503   retryable: database or lake down, too busy, too slow
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+log = structlog.get_logger(__name__)
+
+
+class ServingError(Exception):
+    """A request that cannot be answered. The message is for the client: it names what was found and what to do next."""
+
+    status = 500
+    slug = "internal"
+    title = "Internal error"
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def extensions(self) -> dict[str, Any]:
+        """Members beside the standard ones."""
+        return {}
+
+
+class MissingKeyError(ServingError):
+    """No key was sent."""
+
+    status, slug, title = 401, "missing-key", "A read key is needed"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tidemark"'}
+
+
+class WrongKeyError(ServingError):
+    """The key is unknown or revoked."""
+
+    status, slug, title = 401, "wrong-key", "The key is not valid"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tidemark", error="invalid_token"'}
+
+
+class ForbiddenError(ServingError):
+    """The key does not allow this."""
+
+    status, slug, title = 403, "forbidden", "The key does not allow this"
+
+
+class UnknownPublicationError(ServingError):
+    """There never was such a publication."""
+
+    status, slug, title = 404, "unknown-publication", "No such publication"
+
+
+class ExpiredPublicationError(ServingError):
+    """The publication was made, but its snapshot is no longer kept."""
+
+    status, slug, title = 410, "expired-publication", "The publication is no longer kept"
+
+    def __init__(self, publication_id: int, nearest_id: int | None) -> None:
+        hint = f" The nearest kept one is {nearest_id}." if nearest_id else ""
+        super().__init__(f"Publication {publication_id} has expired.{hint}")
+        self._members = {"publication": publication_id, "nearest_publication": nearest_id}
+
+    def extensions(self) -> dict[str, Any]:
+        """The id asked for and the nearest kept one."""
+        return self._members
+
+
+class UnavailableError(ServingError):
+    """Something that the answer needs is away for the moment. Retryable."""
+
+    status, slug, title = 503, "unavailable", "Temporarily unavailable"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "2"}
+
+    def extensions(self) -> dict[str, Any]:
+        """Tells clients that trying again helps."""
+        return {"retryable": True}
+
+
+class ParameterProblem(BaseModel):
+    """One parameter that was refused."""
+
+    parameter: str = Field(examples=["hours_back"])
+    message: str = Field(examples=["Input should be less than or equal to 168"])
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = Field(examples=["urn:tidemark:problem:invalid-parameter"])
+    title: str = Field(examples=["A parameter is out of range"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["hours_back: Input should be less than or equal to 168"])
+    instance: str = Field(examples=["/api/v1/analytics/users"])
+    errors: list[ParameterProblem] | None = Field(
+        default=None, description="With 422: every parameter that was refused."
+    )
+    nearest_publication: int | None = Field(default=None, description="With 410: the nearest publication that is kept.")
+    retryable: bool | None = Field(default=None, description="With 503: trying again later helps.")
+
+
+def problem(
+    request: Request,
+    *,
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **extensions: object,
+) -> JSONResponse:
+    """A problem+json response. `instance` is the path alone: a query string may hold personal data."""
+    body = {
+        "type": f"urn:tidemark:problem:{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        **extensions,
+    }
+    return JSONResponse(
+        body,
+        status_code=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of these error answers."""
+    texts = {
+        401: "No key where one is needed, or a wrong one.",
+        403: "A write key, or another app's data.",
+        404: "There never was such a publication.",
+        410: "The publication is no longer kept; the nearest kept one is named.",
+        422: "A parameter is out of range.",
+        503: "The database or the lake is away, or too many requests wait.",
+    }
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    schema["properties"]["errors"] = {"type": "array", "items": ParameterProblem.model_json_schema()}
+    return {
+        status: {"description": texts[status], "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Turns every error of the app into problem+json."""
+
+    async def on_serving_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ServingError)
+        return problem(
+            request,
+            status=error.status,
+            slug=error.slug,
+            title=error.title,
+            detail=str(error),
+            headers=error.headers,
+            **error.extensions(),
+        )
+
+    async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        found = [
+            {"parameter": ".".join(str(part) for part in item["loc"][1:]) or "request", "message": item["msg"]}
+            for item in error.errors()
+        ]
+        detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in found)
+        return problem(
+            request,
+            status=422,
+            slug="invalid-parameter",
+            title="A parameter is out of range",
+            detail=detail,
+            errors=found,
+        )
+
+    async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return problem(
+            request,
+            status=error.status_code,
+            slug="http",
+            title=str(error.detail),
+            detail=str(error.detail),
+            headers=error.headers,
+        )
+
+    async def on_unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+        return problem(
+            request, status=500, slug="internal", title="Internal error", detail="The request failed; the log says why."
+        )
+
+    app.add_exception_handler(ServingError, on_serving_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_unexpected)

@@ -1,0 +1,181 @@
+"""Reads bronze's Delta log: newest version, landed offsets, and which hours a range of commits touched.
+
+Nothing here writes bronze: Spark's landing job does. Row data is read only to learn the distinct hours of new files.
+Commit files are read through DuckDB, so that a path and an s3:// address work alike.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+
+from storage.duckdb_session import open_session
+from storage.settings import StorageSettings
+
+LOG_SEARCH_DEPTH = 200
+
+
+class BronzeError(Exception):
+    """Bronze could not be read as expected."""
+
+
+@dataclass(frozen=True)
+class AddedFile:
+    """A data file that a commit added: its address and the UTC date of its partition."""
+
+    uri: str
+    event_date: date
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of bronze as the log tells it. `added` is empty for a compaction (dataChange=false)."""
+
+    version: int
+    query: str | None
+    offsets: dict[str, dict[int, int]]
+    added: list[AddedFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Touch:
+    """An hour and the commits that added rows to it; `query` is `import` when every one of them was an import."""
+
+    hour: datetime
+    first_version: int
+    last_version: int
+    query: str
+
+
+def latest_version(uri: str) -> int | None:
+    """The newest Delta version, or None while there is no table."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        return int(DeltaTable(uri, without_files=True).version())
+    except TableNotFoundError:
+        return None
+
+
+def landed_offsets(settings: StorageSettings, version: int | None = None) -> dict[str, dict[int, int]]:
+    """The highest landed offset per topic and partition at `version` (default: the newest). Empty before the first commit."""
+    newest = latest_version(settings.bronze_uri) if version is None else version
+    if newest is None:
+        return {}
+    with open_session(settings) as session:
+        for start in range(newest, -1, -LOG_SEARCH_DEPTH):
+            stop = max(start - LOG_SEARCH_DEPTH, -1)
+            for commit in reversed(list(_read_commits(session, settings.bronze_uri, stop, start))):
+                if commit.offsets:
+                    return commit.offsets
+    return {}
+
+
+def row_counts_by_date(settings: StorageSettings, version: int | None = None) -> dict[date, int]:
+    """Rows per event_date from file statistics alone: good for planning, not a ledger."""
+    from deltalake import DeltaTable
+
+    table = DeltaTable(settings.bronze_uri, version=version)
+    counts: dict[date, int] = {}
+    actions = table.get_add_actions(flatten=True)
+    names = actions.schema.names
+    columns = {name: actions.column(names.index(name)).to_pylist() for name in ("partition.event_date", "num_records")}
+    for day, rows in zip(columns["partition.event_date"], columns["num_records"], strict=True):
+        counts[day] = counts.get(day, 0) + (rows or 0)
+    return counts
+
+
+def touched_hours(settings: StorageSettings, after_version: int | None, to_version: int) -> list[Touch]:
+    """Hours that commits in (after_version, to_version] added rows to, oldest first.
+
+    The hours are read from the added files. Where a file is gone (compacted and vacuumed) every hour of its date counts as touched;
+    where a commit file is gone, every hour of the table does: too much is built then, never too little.
+    """
+    touches: dict[datetime, Touch] = {}
+    first = -1 if after_version is None else after_version
+    with open_session(settings) as session:
+        commits = list(_read_commits(session, settings.bronze_uri, first, to_version))
+        if len(commits) < to_version - first:
+            hours = session.execute(
+                "select distinct event_hour from delta_scan(?, version => ?)", [settings.bronze_uri, to_version]
+            ).fetchall()
+            for (hour,) in hours:
+                _note(touches, hour, to_version, "live")
+        for commit in commits:
+            for hour in _hours_of_files(session, commit.added):
+                _note(touches, hour, commit.version, commit.query or "live")
+    return [touches[hour] for hour in sorted(touches)]
+
+
+def _note(touches: dict[datetime, Touch], hour: datetime, version: int, query: str) -> None:
+    known = touches.get(hour)
+    if known is None:
+        touches[hour] = Touch(hour, version, version, query)
+    else:
+        same = query if query == known.query else "live"
+        touches[hour] = Touch(hour, min(known.first_version, version), max(known.last_version, version), same)
+
+
+def _hours_of_files(session: duckdb.DuckDBPyConnection, files: list[AddedFile]) -> set[datetime]:
+    if not files:
+        return set()
+    try:
+        rows = session.execute(
+            "select distinct event_hour from read_parquet(?, hive_partitioning => false)",
+            [[file.uri for file in files]],
+        ).fetchall()
+        return {row[0].astimezone(UTC) for row in rows}
+    except duckdb.IOException:
+        midnights = {datetime(day.year, day.month, day.day, tzinfo=UTC) for day in {file.event_date for file in files}}
+        return {midnight + timedelta(hours=hour) for midnight in midnights for hour in range(24)}
+
+
+def _read_commits(
+    session: duckdb.DuckDBPyConnection, uri: str, after_version: int, to_version: int
+) -> Iterator[Commit]:
+    """The commits of (after_version, to_version] whose log files still exist, in order."""
+    pattern = f"{uri.rstrip('/')}/_delta_log/*.json"
+    rows = session.execute(
+        "select file from glob(?) where parse_filename(file) between ? and ? order by file",
+        [pattern, f"{after_version + 1:020d}.json", f"{to_version:020d}.json"],
+    ).fetchall()
+    names = [row[0] for row in rows]
+    if not names:
+        return
+    texts = session.execute("select filename, content from read_text(?) order by filename", [names]).fetchall()
+    for name, text in texts:
+        version = int(name.rsplit("/", 1)[-1].removesuffix(".json"))
+        yield parse_commit(uri, version, text)
+
+
+def parse_commit(uri: str, version: int, text: str) -> Commit:
+    """A commit file's actions: user metadata and added files, those of compactions left out."""
+    metadata: dict[str, Any] = {}
+    added: list[AddedFile] = []
+    for line in text.splitlines():
+        action = json.loads(line) if line.strip() else {}
+        if "commitInfo" in action:
+            metadata = _user_metadata(action["commitInfo"])
+        elif "add" in action and action["add"].get("dataChange", True):
+            add = action["add"]
+            day = date.fromisoformat(add["partitionValues"]["event_date"])
+            added.append(AddedFile(f"{uri.rstrip('/')}/{unquote(add['path'])}", day))
+    offsets = {
+        topic: {int(partition): int(offset) for partition, offset in partitions.items()}
+        for topic, partitions in metadata.get("offsets", {}).items()
+    }
+    return Commit(version=version, query=metadata.get("query"), offsets=offsets, added=added)
+
+
+def _user_metadata(commit_info: dict[str, Any]) -> dict[str, Any]:
+    """What the landing job wrote beside the commit; a foreign commit (a table property, say) has none."""
+    try:
+        parsed = json.loads(commit_info.get("userMetadata") or "{}")
+    except json.JSONDecodeError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

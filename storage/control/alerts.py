@@ -1,0 +1,30 @@
+"""Alerts: at most one open row per kind and subject, so that a lasting trouble raises one alert and not one per look."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.control.tables import alerts
+
+
+def open_alert(engine: Engine, kind: str, subject: str, message: str, details: dict[str, Any]) -> bool:
+    """True when the alert is new; False when one of this kind and subject is open already."""
+    statement = insert(alerts).values(kind=kind, subject=subject, message=message, details=details)
+    statement = statement.on_conflict_do_nothing(
+        index_elements=[alerts.c.kind, alerts.c.subject], index_where=alerts.c.resolved_at.is_(None)
+    )
+    with engine.begin() as connection:
+        return connection.execute(statement).rowcount == 1
+
+
+def resolve_alert(engine: Engine, kind: str, subject: str) -> bool:
+    """True when an open alert was resolved."""
+    statement = (
+        sa.update(alerts)
+        .where(alerts.c.kind == kind, alerts.c.subject == subject, alerts.c.resolved_at.is_(None))
+        .values(resolved_at=sa.func.now())
+    )
+    with engine.begin() as connection:
+        return connection.execute(statement).rowcount > 0

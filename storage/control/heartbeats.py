@@ -1,0 +1,38 @@
+"""Heartbeats: one row per continuously running thing, overwritten at each beat. History belongs to metrics, not here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.control.tables import heartbeats
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The newest sign of life of `name`, by the database's clock."""
+
+    name: str
+    beat_at: datetime
+    details: dict[str, Any]
+
+
+def beat(engine: Engine, name: str, details: dict[str, Any]) -> None:
+    """Records that `name` lives, with what it wants to tell. Idempotent."""
+    statement = insert(heartbeats).values(name=name, beat_at=sa.func.clock_timestamp(), details=details)
+    statement = statement.on_conflict_do_update(
+        index_elements=[heartbeats.c.name],
+        set_={"beat_at": statement.excluded.beat_at, "details": statement.excluded.details},
+    )
+    with engine.begin() as connection:
+        connection.execute(statement)
+
+
+def read_all(engine: Engine) -> list[Heartbeat]:
+    """Every heartbeat, by name."""
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(heartbeats).order_by(heartbeats.c.name)).all()
+    return [Heartbeat(row.name, row.beat_at, row.details) for row in rows]

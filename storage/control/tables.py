@@ -1,0 +1,113 @@
+"""The control tables, once, as SQLAlchemy Core. Alembic migrations create them; modules beside this one hold the queries.
+
+All timestamps are timestamptz in UTC. Versions are Delta versions of bronze.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "control"
+metadata = sa.MetaData(schema=SCHEMA)
+
+
+def _at(name: str, *, nullable: bool = True, now: bool = False) -> sa.Column[datetime]:
+    return sa.Column(
+        name, sa.TIMESTAMP(timezone=True), nullable=nullable, server_default=sa.func.now() if now else None
+    )
+
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_hash", sa.Text, primary_key=True, comment="SHA-256 of the key, hex; the key itself is never stored"),
+    sa.Column("key_id", sa.Text, nullable=False, unique=True, comment="public name of the key, safe to log"),
+    sa.Column("app_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, sa.CheckConstraint("kind in ('write', 'read')", name="kind_is_known"), nullable=False),
+    _at("created_at", nullable=False, now=True),
+    _at("revoked_at"),
+)
+
+hours = sa.Table(
+    "hours",
+    metadata,
+    sa.Column("hour", sa.TIMESTAMP(timezone=True), primary_key=True, comment="UTC hour of event_hour in bronze"),
+    sa.Column(
+        "touched_version", sa.BigInteger, nullable=False, comment="newest bronze version that added rows to the hour"
+    ),
+    sa.Column("published_version", sa.BigInteger, comment="bronze version the newest publication of the hour has read"),
+    sa.Column(
+        "dirty_since_version", sa.BigInteger, comment="a version not above the first unpublished touch; null when clean"
+    ),
+    sa.Column("cause", sa.Text, nullable=False, comment="why it is dirty: arrival, late or import"),
+    _at("touched_at", nullable=False, now=True),
+    sa.Column(
+        "attempts", sa.Integer, nullable=False, server_default="0", comment="failed builds since the last good one"
+    ),
+    _at("next_attempt_at"),
+    sa.Column("blocked_by", sa.Text, comment="the check or error that stopped the last build"),
+    _at("blocked_at"),
+    sa.Column("last_run_id", sa.Text),
+    sa.Index(
+        "hours_dirty",
+        "hour",
+        postgresql_where=sa.text("published_version is null or touched_version > published_version"),
+    ),
+)
+
+bronze_cursor = sa.Table(
+    "bronze_cursor",
+    metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    sa.Column(
+        "version", sa.BigInteger, nullable=False, comment="newest bronze version whose hours are in control.hours"
+    ),
+)
+
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _at("beat_at", nullable=False, now=True),
+    sa.Column("details", JSONB, nullable=False, server_default="{}"),
+)
+
+acknowledged = sa.Table(
+    "acknowledged",
+    metadata,
+    sa.Column("app_id", sa.Text, primary_key=True),
+    sa.Column("received_hour", sa.TIMESTAMP(timezone=True), primary_key=True),
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column(
+        "event_count", sa.BigInteger, nullable=False, comment="acknowledged by the broker; never above the truth"
+    ),
+)
+
+imports = sa.Table(
+    "imports",
+    metadata,
+    sa.Column("import_id", sa.Text, primary_key=True, comment="fingerprint of file content, mapping and app"),
+    sa.Column("path_name", sa.Text, nullable=False, comment="file name, for people"),
+    sa.Column(
+        "row_number", sa.BigInteger, nullable=False, comment="rows acknowledged in order; a resume starts after it"
+    ),
+    sa.Column("accepted", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),
+    sa.Column("rejected_by_reason", JSONB, nullable=False, server_default="{}"),
+    _at("finished_at"),
+    _at("updated_at", nullable=False, now=True),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("alert_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("details", JSONB, nullable=False, server_default="{}"),
+    _at("opened_at", nullable=False, now=True),
+    _at("resolved_at"),
+    sa.Index("alerts_one_open", "kind", "subject", unique=True, postgresql_where=sa.text("resolved_at is null")),
+)

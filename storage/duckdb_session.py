@@ -1,0 +1,52 @@
+"""Opens DuckDB the one way it is opened here: UTC, bounded memory, extensions from installed wheels, never a download.
+
+What is attached to the connection is the caller's business (see `storage.lake`).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from storage.settings import StorageSettings
+
+DEFAULT_EXTENSIONS = ("delta",)
+
+
+def load_extensions(connection: duckdb.DuckDBPyConnection, settings: StorageSettings, names: Iterable[str]) -> None:
+    """Loads extensions out of their wheels. Idempotent; unpacks into `extensions_dir` at the first use."""
+    from duckdb_extensions import import_extension
+
+    settings.extensions_dir.mkdir(parents=True, exist_ok=True)
+    connection.execute(f"SET extension_directory='{settings.extensions_dir}'")
+    for name in names:
+        import_extension(name, con=connection)
+        connection.execute(f"LOAD {name}")
+
+
+def configure(connection: duckdb.DuckDBPyConnection, settings: StorageSettings) -> None:
+    """Sets what every connection shares: UTC, bounds, spill folder, and no extension from the network."""
+    connection.execute("SET autoinstall_known_extensions=false")
+    connection.execute("SET TimeZone='UTC'")
+    connection.execute(f"SET memory_limit='{settings.duckdb_memory_limit}'")
+    connection.execute(f"SET threads={settings.duckdb_threads}")
+    connection.execute(f"SET temp_directory='{settings.builds_dir / 'spill'}'")
+
+
+@contextmanager
+def open_session(
+    settings: StorageSettings, extensions: Iterable[str] = DEFAULT_EXTENSIONS
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory connection for one piece of work, closed after it."""
+    wanted = list(extensions)
+    if settings.bronze_uri.startswith("s3://") or settings.lake_uri.startswith("s3://"):
+        wanted.append("httpfs")
+    connection = duckdb.connect()
+    try:
+        configure(connection, settings)
+        load_extensions(connection, settings, wanted)
+        if "httpfs" in wanted:
+            connection.execute("CREATE OR REPLACE SECRET object_store (TYPE s3, PROVIDER credential_chain)")
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,117 @@
+"""Opens the DuckLake: Parquet under `lake_uri`, catalog in PostgreSQL, attached as `lake`.
+
+Holds attaching and DDL. What a publication is and how it is made: `storage.publications`, `storage.promotion`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from storage.duckdb_session import configure, load_extensions, open_session
+from storage.settings import StorageSettings
+from storage.tables import CATALOG_SCHEMA, TableSpec, load_table_specs
+
+LAKE_EXTENSIONS = ("ducklake", "postgres", "delta")
+DEFAULT_MANIFEST = Path(__file__).resolve().parent.parent / "dbt_project" / "target" / "manifest.json"
+
+PUBLICATIONS_DDL = """
+create table if not exists lake.operations.publications (
+    publication_id bigint, cause varchar, hours timestamptz[], run_id varchar, base_publication_id bigint,
+    bronze_version bigint, highest_offsets varchar, code_version varchar, changes varchar, published_at timestamptz
+)
+"""
+
+
+def attach_statement(
+    settings: StorageSettings, *, alias: str = "lake", read_only: bool, snapshot_id: int | None
+) -> str:
+    """The ATTACH of the lake. A snapshot implies read-only. Small inserts go to files, not into the catalog."""
+    options = [f"METADATA_SCHEMA '{CATALOG_SCHEMA}'", f"DATA_PATH '{settings.lake_uri}'"]
+    if read_only or snapshot_id is not None:
+        options.append("READ_ONLY")
+    else:
+        options.append("DATA_INLINING_ROW_LIMIT 0")
+    if snapshot_id is not None:
+        options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
+    address = settings.database_url.replace("'", "''")
+    return f"ATTACH 'ducklake:postgres:{address}' AS {alias} ({', '.join(options)})"
+
+
+def connect(
+    settings: StorageSettings, *, read_only: bool = True, snapshot_id: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with the lake attached as `lake`, at a snapshot when one is given. The caller closes it."""
+    connection = duckdb.connect()
+    try:
+        configure(connection, settings)
+        load_extensions(connection, settings, LAKE_EXTENSIONS)
+        if not read_only:
+            # A writer's commit fails when any other snapshot came between: promotion is a compare-and-swap, never a merge.
+            connection.execute("SET ducklake_max_retry_count=0")
+        connection.execute(attach_statement(settings, read_only=read_only, snapshot_id=snapshot_id))
+    except Exception:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def open_lake(
+    settings: StorageSettings, *, read_only: bool = True, snapshot_id: int | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """`connect` for one piece of work."""
+    connection = connect(settings, read_only=read_only, snapshot_id=snapshot_id)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAULT_MANIFEST) -> list[str]:
+    """Creates the catalog and every published table that is missing; returns the names it created. Idempotent.
+
+    A column that a contract gained is added to the published table; a changed or dropped one is refused by name.
+    """
+    Path(settings.lake_uri).mkdir(parents=True, exist_ok=True) if "://" not in settings.lake_uri else None
+    specs = load_table_specs(manifest_path)
+    created: list[str] = []
+    with open_session(settings, LAKE_EXTENSIONS) as session:
+        session.execute(attach_statement(settings, read_only=False, snapshot_id=None))
+        existing = _existing_columns(session)
+        for schema in ("silver", "gold", "operations"):
+            session.execute(f"create schema if not exists lake.{schema}")
+        for spec in specs:
+            if spec.qualified_name not in existing:
+                _create_table(session, spec)
+                created.append(spec.qualified_name)
+            else:
+                _add_missing_columns(session, spec, existing[spec.qualified_name])
+        if "operations.publications" not in existing:
+            session.execute(PUBLICATIONS_DDL)
+            created.append("operations.publications")
+    return created
+
+
+def _existing_columns(session: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    rows: Sequence[tuple[str, str, str]] = session.execute(
+        "select schema_name, table_name, column_name from duckdb_columns() where database_name = 'lake'"
+    ).fetchall()
+    tables: dict[str, set[str]] = {}
+    for schema, table, column in rows:
+        tables.setdefault(f"{schema}.{table}", set()).add(column)
+    return tables
+
+
+def _create_table(session: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in spec.columns)
+    session.execute(f"create table lake.{spec.qualified_name} ({columns})")
+    # One day's query reads that day's files only.
+    session.execute(f"alter table lake.{spec.qualified_name} set partitioned by (event_date)")
+
+
+def _add_missing_columns(session: duckdb.DuckDBPyConnection, spec: TableSpec, existing: set[str]) -> None:
+    for name, kind in spec.columns:
+        if name not in existing:
+            session.execute(f'alter table lake.{spec.qualified_name} add column "{name}" {kind}')

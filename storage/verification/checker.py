@@ -1,0 +1,161 @@
+"""Verifies I1-I6 once. The only entry point; the work is in the modules beside it.
+
+It opens Kafka, PostgreSQL, bronze and the lake for reading, takes no lock, and may run beside everything else.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import sqlalchemy as sa
+
+from ingestion.contracts import topics
+from storage import lake, publications
+from storage.control import acknowledged, make_engine
+from storage.control.acknowledged import Count
+from storage.duckdb_session import open_session
+from storage.publications import Publication
+from storage.settings import StorageSettings
+from storage.verification import landing, publication_order, published_state, queries, scope
+from storage.verification.errors import ServiceUnreachableError
+from storage.verification.kafka_log import BrokerLog, KafkaLog, OffsetRange, Place
+from storage.verification.report import Finding, Report
+
+ALL_TOPICS = (topics.LIVE_TOPIC, topics.IMPORT_TOPIC, topics.DEAD_LETTER_TOPIC)
+
+
+def verify(
+    settings: StorageSettings,
+    *,
+    receipts: Sequence[Path] = (),
+    newest_days: int | None = None,
+    kafka: KafkaLog | None = None,
+) -> Report:
+    """Checks everything, or I2-I4 and I6 of the newest days that hold data only; I1 and I5 are always whole.
+
+    Raises:
+        ServiceUnreachableError: PostgreSQL or Kafka does not answer; nothing is verified then.
+    """
+    log = kafka or BrokerLog(settings.kafka_bootstrap_servers, ALL_TOPICS)
+    ledger, pinned, kept = _read_promises(settings)
+    with _session(settings, pinned) as session:
+        queries.set_variables(
+            session,
+            bronze_uri=settings.bronze_uri,
+            bronze_version=pinned.bronze_version,
+            horizon_days=settings.deduplication_horizon_days,
+            late_after_seconds=settings.late_after_seconds,
+        )
+        queries.run_script(session, "bronze" if pinned.bronze_version is not None else "empty_bronze")
+        queries.run_script(session, "macros")
+        if pinned.publication is None:
+            queries.run_script(session, "empty_lake")  # before the first one, the same checks run over empty tables
+        findings: list[Finding] = []
+        counts = _check_landing(session, log, ledger, receipts, findings)
+        scope.write_cutoffs(session, pinned, settings.bronze_uri)
+        counts |= _check_published(session, settings, kept, newest_days, findings)
+    order = {f"I{number}": number for number in range(1, 7)}
+    findings.sort(key=lambda finding: order[finding.invariant])
+    return Report(tuple(finding.check() for finding in findings), counts)
+
+
+def _read_promises(settings: StorageSettings) -> tuple[list[Count], scope.Scope, list[Publication]]:
+    """The ledger first, then the pinned state, then the publications that are kept: PostgreSQL's part."""
+    engine = make_engine(settings, pool_size=1)
+    try:
+        ledger = acknowledged.read_all(engine)
+        pinned = scope.pin(engine, settings)
+        newest = pinned.publication.publication_id if pinned.publication else -1
+        kept = [item for item in publications.listing(engine, limit=1_000_000) if item.publication_id <= newest]
+    except sa.exc.OperationalError as error:
+        address = settings.database_url.rpartition("@")[2]  # never the password
+        raise ServiceUnreachableError("PostgreSQL", address, type(error.orig).__name__) from error
+    finally:
+        engine.dispose()
+    return ledger, pinned, kept
+
+
+@contextmanager
+def _session(settings: StorageSettings, pinned: scope.Scope) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with the lake at the pinned publication, when there is one, and a spill folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-verify-") as spill_dir:
+        if pinned.publication is None:
+            with open_session(settings) as session:
+                session.execute(f"set temp_directory='{spill_dir}'")
+                yield session
+            return
+        session = lake.connect(settings, snapshot_id=pinned.publication.snapshot_id)
+        try:
+            session.execute(f"set temp_directory='{spill_dir}'")
+            yield session
+        finally:
+            session.close()
+
+
+def _check_landing(
+    session: duckdb.DuckDBPyConnection,
+    log: KafkaLog,
+    ledger: Sequence[Count],
+    receipts: Sequence[Path],
+    findings: list[Finding],
+) -> dict[str, Any]:
+    receipt_count, missing = landing.missing_receipts(session, receipts)
+    held = log.offset_ranges()  # last of all readings: whatever the others name must be within
+    landed = landing.landed_ranges(session)
+    unlanded = landing.read_unlanded(log, landing.unlanded_ranges(landed, held), missing)
+    findings += [
+        landing.check_offsets(session, landed, held),
+        landing.check_acknowledged(session, ledger, unlanded),
+        landing.check_receipts(receipt_count, missing, unlanded),
+        landing.check_not_ahead(landed, held),
+        published_state.check_landing_order(session),
+    ]
+    good_topics = {topics.LIVE_TOPIC, topics.IMPORT_TOPIC}
+    return {
+        "accepted": _record_count(held, good_topics),
+        "acknowledged": sum(count for _, _, topic, count in ledger if topic in good_topics),
+        "dead_letters": _record_count(held, {topics.DEAD_LETTER_TOPIC}),
+        "receipts": receipt_count,
+        "waiting_to_land": unlanded.record_count,
+    }
+
+
+def _record_count(held: dict[Place, OffsetRange], names: set[str]) -> int:
+    """Records that Kafka holds in these topics: our producers are never transactional, so every offset is a record."""
+    return sum(offsets.end - offsets.start for (topic, _), offsets in held.items() if topic in names)
+
+
+def _check_published(
+    session: duckdb.DuckDBPyConnection,
+    settings: StorageSettings,
+    kept: Sequence[Publication],
+    newest_days: int | None,
+    findings: list[Finding],
+) -> dict[str, Any]:
+    """I2-I6 against the pinned publication."""
+    counted = published_state.day_counts(session, newest_days)
+    first_day, last_day = (counted[0][0], counted[-1][0]) if counted else (date.max, date.min)
+    horizon = timedelta(days=settings.deduplication_horizon_days if counted else 0)
+    queries.set_variables(
+        session,
+        first_day=first_day,
+        last_day=last_day,
+        horizon_first_day=first_day - horizon,
+        horizon_last_day=last_day + horizon,
+    )
+    published_state.write_verdicts(session)
+    repeated, beyond_horizon = published_state.check_repeated_ids(session)
+    findings.append(repeated)
+    findings += published_state.check_days(session, counted)
+    chain = publication_order.read_chain(session)
+    findings.append(publication_order.check_chain(chain, kept))
+    findings.append(publication_order.check_snapshots(session, kept, settings.lake_uri))
+    return published_state.read_counts(session) | {
+        "copies_beyond_horizon": beyond_horizon,
+        "publications": len(chain),
+        "days_checked": len(counted),
+    }

@@ -1,0 +1,141 @@
+"""I1, and the bronze half of I3: Kafka, the ledger and the receipts against bronze.
+
+An event that Kafka holds and bronze does not yet have is waiting, not lost: its stamps are read from Kafka and counted as held.
+A lag is therefore never an offence, whatever its length, and a loss always is.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from storage.control.acknowledged import Count
+from storage.verification import queries
+from storage.verification.kafka_log import KafkaLog, OffsetRange, Place
+from storage.verification.report import Finding
+
+ReceiptId = tuple[str, str]
+"""app_id, event_id."""
+
+
+@dataclass(frozen=True)
+class LandedRange:
+    """What bronze holds of one topic partition."""
+
+    row_count: int
+    offset_count: int
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True)
+class Unlanded:
+    """The records of Kafka that bronze does not have yet: how many, whose, and which of the missing receipts."""
+
+    record_count: int
+    by_ledger_key: Counter[tuple[str, datetime, str]]
+    receipts: frozenset[ReceiptId]
+
+
+def landed_ranges(session: duckdb.DuckDBPyConnection) -> dict[Place, LandedRange]:
+    """Bronze's offsets per topic partition."""
+    rows = session.execute(queries.load("i1_offsets")).fetchall()
+    return {(topic, partition): LandedRange(*numbers) for topic, partition, *numbers in rows}
+
+
+def check_offsets(
+    session: duckdb.DuckDBPyConnection, landed: Mapping[Place, LandedRange], kafka: Mapping[Place, OffsetRange]
+) -> Finding:
+    """Every offset from Kafka's log start to bronze's newest is in bronze exactly once."""
+    finding = Finding("kafka_offsets_land_exactly_once", "I1", "every offset up to bronze's newest landed once")
+    for place, found in landed.items():
+        held = kafka.get(place)
+        first = min(found.first_offset, held.start) if held else found.first_offset
+        if found.row_count == found.offset_count == found.last_offset - first + 1:
+            continue
+        parameters = {"topic": place[0], "partition": place[1], "expected_first": first}
+        queries.gather(session, "i1_gaps", finding, parameters)
+    return finding
+
+
+def check_not_ahead(landed: Mapping[Place, LandedRange], kafka: Mapping[Place, OffsetRange]) -> Finding:
+    """Nothing is in bronze that Kafka has not written."""
+    finding = Finding("bronze_rows_come_from_kafka", "I3", "no row of bronze lies beyond Kafka's end")
+    for (topic, partition), found in landed.items():
+        held = kafka.get((topic, partition))
+        end = held.end if held else 0
+        if found.last_offset >= end:
+            finding.add([f"{topic}/{partition} landed up to offset {found.last_offset}, Kafka ends before {end}"])
+    return finding
+
+
+def unlanded_ranges(
+    landed: Mapping[Place, LandedRange], kafka: Mapping[Place, OffsetRange]
+) -> dict[Place, OffsetRange]:
+    """Kafka's offsets after bronze's newest."""
+    ranges: dict[Place, OffsetRange] = {}
+    for place, held in kafka.items():
+        found = landed.get(place)
+        start = max(held.start, found.last_offset + 1) if found else held.start
+        if start < held.end:
+            ranges[place] = OffsetRange(start, held.end)
+    return ranges
+
+
+def read_unlanded(log: KafkaLog, ranges: Mapping[Place, OffsetRange], missing: frozenset[ReceiptId]) -> Unlanded:
+    """Reads the stamps of the records that still have to land."""
+    counts: Counter[tuple[str, datetime, str]] = Counter()
+    found: set[ReceiptId] = set()
+    for record in log.read(ranges):
+        if record.app_id is not None and record.received_at is not None:
+            hour = record.received_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            counts[record.app_id, hour, record.topic] += 1
+        if record.app_id is not None and record.event_id is not None and (record.app_id, record.event_id) in missing:
+            found.add((record.app_id, record.event_id))
+    return Unlanded(sum(item.end - item.start for item in ranges.values()), counts, frozenset(found))
+
+
+def check_acknowledged(session: duckdb.DuckDBPyConnection, ledger: Sequence[Count], unlanded: Unlanded) -> Finding:
+    """Per app, hour and topic no more was acknowledged than is held."""
+    finding = Finding("acknowledged_events_are_held", "I1", "no hour acknowledged more than landed or waits in Kafka")
+    rows = [(app, hour, topic, count) for (app, hour, topic), count in unlanded.by_ledger_key.items()]
+    for table, counts in (("ledger", list(ledger)), ("unlanded", rows)):
+        session.execute(
+            f"create or replace temp table {table} (app_id varchar, received_hour timestamptz, topic varchar, event_count bigint)"
+        )
+        if counts:
+            apps, hours, topics, numbers = (list(column) for column in zip(*counts, strict=True))
+            session.execute(
+                f"insert into {table} select unnest($apps), unnest($hours), unnest($topics), unnest($numbers)",
+                {"apps": apps, "hours": hours, "topics": topics, "numbers": numbers},
+            )
+    if bool(session.execute("select count(*) from ledger").fetchall()[0][0]):
+        queries.gather(session, "i1_acknowledged", finding)
+    return finding
+
+
+def missing_receipts(session: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, frozenset[ReceiptId]]:
+    """How many receipts there are, and the ids among them that bronze does not hold. A line cut short by a kill is no receipt."""
+    present = [str(path) for path in files if path.exists() and path.stat().st_size > 0]
+    if not present:
+        return 0, frozenset()
+    session.execute(
+        "create or replace temp table receipts as select app_id, event_id from read_json($files, format => 'newline_delimited', "
+        "columns => {app_id: 'VARCHAR', event_id: 'VARCHAR'}, ignore_errors => true) where event_id is not null",
+        {"files": present},
+    )
+    count = session.execute("select count(*) from receipts").fetchall()[0][0]
+    rows = session.execute(queries.load("i1_receipts")).fetchall()
+    return count, frozenset((app, event) for app, event in rows)
+
+
+def check_receipts(receipt_count: int, missing: frozenset[ReceiptId], unlanded: Unlanded) -> Finding:
+    """Every event that a client has a receipt for is in bronze, or waits in Kafka."""
+    finding = Finding("receipts_are_held", "I1", f"all {receipt_count} receipts are held")
+    finding.add(f"{app}/{event} is acknowledged and nowhere" for app, event in sorted(missing - unlanded.receipts))
+    if unlanded.receipts:
+        finding.note(f"{len(unlanded.receipts)} of them still have to land")
+    return finding

@@ -1,0 +1,5 @@
+-- The events that gold counts, recomputed from bronze: due, valid, not a duplicate.
+create or replace temp table expected_events as
+select app_id, family, event_type, coalesce(platform, 'none') as platform, user_id, occurred_at, event_date, event_hour
+from landed_rows
+where is_due and expected_table = 'events';

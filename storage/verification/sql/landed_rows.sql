@@ -1,0 +1,47 @@
+-- Bronze rows of the days [first_day, last_day] with what silver must make of them. One row per Kafka offset, consumer pointers left out.
+-- is_due: the published state claims to have read it (it landed no later than its hour's cutoff).
+create or replace temp table landed_rows as
+with landed as (
+    select
+        bronze.* exclude (value, headers, key),
+        bronze.ingested_at <= coalesce(cutoffs.ingested_until, getvariable('default_cutoff')::timestamptz) as is_landed_in_time,
+        bronze.value,
+        md5(bronze.value) as payload_hash,
+        json_text(bronze.value) as body,
+        rejected.kafka_offset is not null as is_body_rejected
+    from bronze
+    left join cutoffs on bronze.event_hour = cutoffs.event_hour
+    left join rejected_bodies as rejected
+        on bronze.kafka_topic = rejected.kafka_topic
+        and bronze.kafka_partition = rejected.kafka_partition
+        and bronze.kafka_offset = rejected.kafka_offset
+    where bronze.event_date between getvariable('first_day') and getvariable('last_day')
+        and bronze.dlq_stage is distinct from 'consumer'
+)
+select
+    landed.* exclude (value, body, is_landed_in_time),
+    coalesce(landed.is_landed_in_time, false) as is_due,
+    landed.rejection_reason as reason,
+    case
+        when landed.dlq_stage = 'edge' then 'edge'
+        when landed.rejection_reason is not null then 'landing'
+        when landed.is_body_rejected then 'silver'
+    end as stage,
+    case
+        when landed.dlq_stage is not null or landed.rejection_reason is not null or landed.is_body_rejected then 'quarantine'
+        when verdicts.kafka_offset is not null then 'duplicates'
+        else 'events'
+    end as expected_table,
+    landed.received_at - landed.occurred_at > to_seconds(getvariable('late_after_seconds')) as is_late,
+    family_of(landed.contract) as family,
+    stripped(landed.body ->> '$.user_id') as user_id,
+    case when family_of(landed.contract) = 'engagement' then landed.body ->> '$.platform' end as platform,
+    verdicts.payload_differs,
+    verdicts.winner_topic,
+    verdicts.winner_partition,
+    verdicts.winner_offset
+from landed
+left join verdicts
+    on landed.kafka_topic = verdicts.kafka_topic
+    and landed.kafka_partition = verdicts.kafka_partition
+    and landed.kafka_offset = verdicts.kafka_offset;

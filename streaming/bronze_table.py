@@ -1,0 +1,143 @@
+"""The Delta table of raw records, as the driver sees it: making it, its newest landing metadata, and a full count of offsets.
+
+Rows are written by streaming.writers only.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+
+from streaming.commit_metadata import CommitMetadata, Offsets, parse_commit_metadata
+from streaming.files import Files, resolve_uri
+from streaming.schemas import bronze_ddl
+
+METADATA_SEARCH_DEPTH = 200
+
+
+@dataclass(frozen=True)
+class PartitionCount:
+    """What bronze holds of one Kafka partition. Complete when `row_count` equals the length of the offset range."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    row_count: int
+    offset_count: int
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Every offset of the range once."""
+        return self.row_count == self.offset_count == self.last_offset - self.first_offset + 1
+
+
+class BronzeTable:
+    """One table, by path or URI."""
+
+    def __init__(self, spark: SparkSession, uri: str) -> None:
+        self._spark = spark
+        self._files = Files(spark)
+        self.uri = resolve_uri(uri)
+
+    def exists(self) -> bool:
+        """Whether a Delta table is there."""
+        return self.version() is not None
+
+    def create(self) -> None:
+        """Makes the table with its properties unless it is there."""
+        if not self.exists():
+            self._spark.sql(bronze_ddl(f"delta.`{self.uri}`"))
+
+    def version(self) -> int | None:
+        """The newest version, or None without a table."""
+        version = int(self._log().update(False, self._none(), self._none()).version())
+        return None if version < 0 else version
+
+    def read(self) -> DataFrame:
+        """All rows at the newest version."""
+        return self._spark.read.format("delta").load(self.uri)
+
+    def read_newest_metadata(self) -> CommitMetadata | None:
+        """What the newest landing commit says, or None when nothing has landed yet.
+
+        Foreign commits (a table property, say) are stepped over. When the log has been trimmed down to them, the rows
+        themselves are asked.
+        """
+        newest = self.version()
+        if newest is None:
+            return None
+        for version in range(newest, max(newest - METADATA_SEARCH_DEPTH, -1), -1):
+            text = self._files.read_text(f"{self.uri}/_delta_log/{version:020d}.json")
+            if text is None:
+                break
+            metadata = parse_commit_metadata(_user_metadata(text))
+            if metadata is not None:
+                return metadata
+            if version == 0:
+                return None
+        return self._metadata_from_rows()
+
+    def count_partitions(self) -> list[PartitionCount]:
+        """Offsets per topic and partition, from the rows: exact, and reads three columns of the whole table."""
+        rows = (
+            self.read()
+            .groupBy("kafka_topic", "kafka_partition")
+            .agg(
+                F.min("kafka_offset").alias("first_offset"),
+                F.max("kafka_offset").alias("last_offset"),
+                F.count(F.lit(1)).alias("row_count"),
+                F.countDistinct("kafka_offset").alias("offset_count"),
+            )
+            .orderBy("kafka_topic", "kafka_partition")
+            .collect()
+        )
+        return [PartitionCount(*row) for row in rows]
+
+    def list_small_files(self, below_bytes: int) -> dict[str, list[int]]:
+        """Sizes of the files smaller than `below_bytes`, per event_date."""
+        snapshot = self._log().update(False, self._none(), self._none())
+        files = DataFrame(snapshot.allFiles().toDF(), self._spark)
+        rows = (
+            files.where(F.col("size") < below_bytes)
+            .groupBy(F.col("partitionValues")["event_date"].alias("event_date"))
+            .agg(F.collect_list("size").alias("sizes"))
+            .collect()
+        )
+        return {row["event_date"]: list(row["sizes"]) for row in rows if row["event_date"] is not None}
+
+    def _metadata_from_rows(self) -> CommitMetadata | None:
+        counts = self.count_partitions()
+        if not counts:
+            return None
+        micros = self.read().agg(F.unix_micros(F.max("ingested_at")).alias("micros")).collect()[0]["micros"]
+        last = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
+        return CommitMetadata(query="live", batch_id=-1, ingested_at=last, offsets=landed_offsets(counts), topic_ids={})
+
+    def _log(self) -> Any:
+        jvm: Any = self._spark.sparkContext._jvm
+        return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self._spark._jsparkSession, self.uri)
+
+    def _none(self) -> Any:
+        jvm: Any = self._spark.sparkContext._jvm
+        return getattr(jvm.scala, "None$").__getattr__("MODULE$")
+
+
+def landed_offsets(counts: list[PartitionCount]) -> Offsets:
+    """The highest offset per topic and partition."""
+    landed: Offsets = {}
+    for count in counts:
+        landed.setdefault(count.topic, {})[count.partition] = count.last_offset
+    return landed
+
+
+def _user_metadata(commit: str) -> str | None:
+    """The userMetadata of a commit file: in its commitInfo action, which Delta writes first."""
+    for line in commit.splitlines():
+        if '"commitInfo"' in line:
+            info = json.loads(line).get("commitInfo", {})
+            return info.get("userMetadata")  # type: ignore[no-any-return]
+    return None

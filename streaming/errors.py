@@ -1,0 +1,31 @@
+"""Errors of the streaming package. Whether a restart can help is the type: the supervisor reads it from the exit code.
+
+StreamingError
+├── ConfigurationError     permanent: a person must act; exit code 78 (EX_CONFIG), never restarted in a loop
+│   └── StartRefusedError  starting would lose records or land them twice
+├── KafkaUnreachableError  retryable: the broker does not answer, or the topics are not there yet
+└── LandingFailedError     retryable: a query ended; the next start goes on from the checkpoint
+"""
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 78
+
+
+class StreamingError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class ConfigurationError(StreamingError):
+    """Settings, checkpoint and bronze do not fit together; retrying cannot help."""
+
+
+class StartRefusedError(ConfigurationError):
+    """Starting would lose records or land them twice. The message says what was found and what to do."""
+
+
+class KafkaUnreachableError(StreamingError):
+    """The broker or its topics did not answer within the time allowed."""
+
+
+class LandingFailedError(StreamingError):
+    """A landing query ended although nobody asked it to."""

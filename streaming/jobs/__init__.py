@@ -1,0 +1,1 @@
+"""Jobs that run continuously after Kafka: each module has a main()."""

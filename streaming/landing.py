@@ -1,0 +1,188 @@
+"""Landing as a whole: guards, table, two queries, stop. The job and the tests drive it; it reads no environment.
+
+Data goes from the Kafka topics to bronze, and to nowhere else.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from ingestion.contracts import engagement, generic
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
+from storage.settings import StorageSettings
+from streaming import guards
+from streaming.bronze_table import BronzeTable
+from streaming.checkpoints import Checkpoints, LandingState
+from streaming.commit_metadata import Offsets
+from streaming.compaction import Compactor
+from streaming.errors import ConfigurationError, LandingFailedError
+from streaming.files import Files
+from streaming.kafka_topics import TopicInfo
+from streaming.progress import LandingProgress
+from streaming.settings import StreamingSettings
+from streaming.sources import read_kafka, starting_offsets_json
+from streaming.writers import BronzeWriter, LandingQuery, LandingRules
+
+logger = logging.getLogger(__name__)
+
+TOPICS = (LIVE_TOPIC, DEAD_LETTER_TOPIC, IMPORT_TOPIC)
+CONTRACTS = (engagement.CONTRACT, generic.CONTRACT)
+LOCK_WAIT_SECONDS = 30.0
+
+
+def landing_queries(settings: StreamingSettings) -> tuple[LandingQuery, ...]:
+    """The two queries: imported history has its own, so that it does not delay what happens now."""
+    return (
+        LandingQuery(
+            "live", (LIVE_TOPIC, DEAD_LETTER_TOPIC), settings.max_offsets_live, settings.trigger_seconds, False
+        ),
+        LandingQuery("import", (IMPORT_TOPIC,), settings.max_offsets_import, settings.import_trigger_seconds, True),
+    )
+
+
+class Landing:
+    """One run of landing over an existing session. Use: start(), check() now and then, stop()."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        storage: StorageSettings,
+        settings: StreamingSettings,
+        progress: LandingProgress | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        lock_wait_seconds: float = LOCK_WAIT_SECONDS,
+    ) -> None:
+        self._spark = spark
+        self._storage = storage
+        self._settings = settings
+        self._progress = progress or LandingProgress()
+        self._sleep = sleep
+        self._lock_wait_seconds = lock_wait_seconds
+        self._queries: dict[str, StreamingQuery] = {}
+        self._writer: BronzeWriter | None = None
+        self._compactor: Compactor | None = None
+        self._lock: object | None = None
+        self.table = BronzeTable(spark, storage.bronze_uri)
+        self.checkpoints = Checkpoints(Files(spark), settings.checkpoint_dir)
+
+    def start(self, topics: Mapping[str, TopicInfo], ends: Offsets) -> None:
+        """Starts both queries.
+
+        Raises:
+            StartRefusedError: Kafka, checkpoint and bronze do not fit together.
+            ConfigurationError: another driver holds the checkpoint folder.
+        """
+        self._lock = self._take_lock()
+        try:
+            self._start(topics, ends)
+        except BaseException:
+            self.release()
+            raise
+
+    def _start(self, topics: Mapping[str, TopicInfo], ends: Offsets) -> None:
+        newest = self.table.read_newest_metadata()
+        landed = newest.offsets if newest else {}
+        state = self.checkpoints.read_state()
+        found = {topic.name: topic.topic_id for topic in topics.values()}
+        queries = landing_queries(self._settings)
+        known = guards.known_topic_ids(state, newest)
+        state = state or LandingState()
+        problems = guards.check_topics(known, found) or guards.check_broker_holds(landed, ends)
+        for query in queries:
+            place = self.checkpoints.read_place(self.checkpoints.location(state.generation, query.name))
+            problems += guards.check_query(query.name, query.topics, place, state, landed)
+        guards.refuse(problems)
+        state = self.checkpoints.add_topic_ids(state, found)
+        self.table.create()
+        self._progress.set_landed(landed)
+        self._writer = BronzeWriter(
+            self.table,
+            self.checkpoints,
+            LandingRules(DEAD_LETTER_TOPIC, CONTRACTS, self._storage.first_day),
+            newest=newest,
+            topic_ids=found,
+            max_tasks=self._settings.shuffle_partitions,
+            on_batch=self._progress.record_batch,
+        )
+        writer = self._writer
+        self._compactor = Compactor(self._spark, self.table, writer.lock, lambda: writer.newest, self._settings)
+        for query in queries:
+            self._queries[query.name] = self._start_query(query, state, topics)
+        self._progress.set_state("running")
+
+    def _start_query(self, query: LandingQuery, state: LandingState, topics: Mapping[str, TopicInfo]) -> StreamingQuery:
+        assert self._writer is not None
+        location = self.checkpoints.location(state.generation, query.name)
+        starts = {topic: of for topic, of in state.starting_offsets.items() if topic in query.topics}
+        partitions = {topic: list(topics[topic].partitions) for topic in query.topics}
+        records = read_kafka(
+            self._spark,
+            bootstrap_servers=self._storage.kafka_bootstrap_servers,
+            topics=query.topics,
+            max_offsets=query.max_offsets,
+            starting_offsets=starting_offsets_json(partitions, starts),
+        )
+        return (
+            records.writeStream.queryName(f"land_bronze_{query.name}")
+            .foreachBatch(partial(self._writer.write_batch, query, location))
+            .option("checkpointLocation", location)
+            .trigger(processingTime=f"{int(query.trigger_seconds * 1000)} milliseconds")
+            .start()
+        )
+
+    def check(self) -> None:
+        """Compacts when it is time. Raises LandingFailedError when a query has ended."""
+        for name, query in self._queries.items():
+            if not query.isActive:
+                raise LandingFailedError(f"query {name} ended: {_first_line(query.exception())}")
+        if self._compactor is not None:
+            self._compactor.compact_if_due()
+
+    def landed(self) -> Offsets:
+        """The highest landed offset per topic and partition, by the newest commit of this run."""
+        newest = self._writer.newest if self._writer else None
+        return newest.offsets if newest else {}
+
+    def stop(self) -> bool:
+        """Lets the running batch end, then stops both queries. False when it had to be cut off; nothing is lost then either."""
+        deadline = time.monotonic() + self._settings.stop_timeout_seconds
+        self._progress.set_state("stopping")
+        # A batch that comes after the stop is turned away, which Spark and py4j report as errors of sixty lines each.
+        self._spark.sparkContext.setLogLevel("OFF")
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        is_clean = self._writer is None or self._writer.close(self._settings.stop_timeout_seconds)
+        for query in self._queries.values():
+            # The batch is in bronze; Spark's own note of it follows within milliseconds.
+            while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+                self._sleep(0.05)
+            query.stop()
+        self._queries.clear()
+        self._spark.sparkContext.setLogLevel("WARN")
+        self.release()
+        return is_clean
+
+    def release(self) -> None:
+        """Lets another driver of this process's JVM take the checkpoint folder."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            self.checkpoints.unlock_driver(lock)
+
+    def _take_lock(self) -> object:
+        deadline = time.monotonic() + self._lock_wait_seconds
+        while True:
+            lock = self.checkpoints.lock_driver()
+            if lock is not None:
+                return lock
+            if time.monotonic() >= deadline:
+                raise ConfigurationError(
+                    f"another landing driver holds {self.checkpoints.root}/driver.lock; stop it first"
+                )
+            self._sleep(0.2)
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0] if error is not None and str(error).strip() else "no reason given"

@@ -1,0 +1,66 @@
+"""Settings of everything that runs continuously after Kafka. Read once by the jobs' main() and by `tidemark recover`.
+
+Addresses shared with other packages (Kafka, bronze, database) are in storage.settings; only the tuning of Spark is here.
+"""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StreamingSettings(BaseSettings):
+    """Every knob has bounds and a default that holds on two cores."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_STREAMING_", frozen=True, extra="ignore")
+
+    master: str = Field(default="local[2]", description="Spark master. spark-submit's own value wins on a cluster.")
+    jars: str = Field(
+        default="",
+        description="Jars for the driver's class path (Kafka source, Delta), separated by colons. Empty: spark-submit brings them.",
+    )
+    checkpoint_dir: str = Field(
+        default=".tidemark/checkpoints/land_bronze",
+        description="Where landing keeps its place: a path, or a URI that Hadoop's file systems understand.",
+    )
+    scratch_dir: str = Field(default="", description="Spark's scratch folder. Empty: the system's temporary folder.")
+    driver_memory_mb: int = Field(
+        default=1024, ge=512, le=65_536, description="Heap of the driver's JVM in MiB; its resident memory is 300 more."
+    )
+    driver_java_options: str = Field(
+        default="",
+        description="More options for the driver's JVM, such as -XX:TieredStopAtLevel=1 where it lives for a minute only.",
+    )
+    shuffle_partitions: int = Field(
+        default=2, ge=1, le=64, description="Tasks after a shuffle. Stateful queries freeze it into their checkpoint."
+    )
+    trigger_seconds: float = Field(default=1.0, ge=0.1, le=60, description="Pause between starts of live batches.")
+    import_trigger_seconds: float = Field(
+        default=1.0, ge=0.1, le=600, description="Pause between starts of import batches."
+    )
+    max_offsets_live: int = Field(
+        default=100_000, ge=100, le=5_000_000, description="Most records of one live batch: bounds its memory and time."
+    )
+    max_offsets_import: int = Field(
+        default=200_000,
+        ge=100,
+        le=10_000_000,
+        description="Most records of one import batch. Both queries share a lock, so it also bounds how long live landing waits.",
+    )
+    kafka_wait_seconds: float = Field(
+        default=120, ge=0, le=3600, description="How long a start waits for the broker and its topics before it fails."
+    )
+    heartbeat_seconds: float = Field(default=2.0, ge=0.2, le=60, description="Pause between heartbeats.")
+    stop_timeout_seconds: float = Field(
+        default=15, ge=1, le=300, description="How long a stop waits for the running batch."
+    )
+    compact_every_seconds: float = Field(
+        default=60, ge=0, le=86_400, description="Pause between compactions of bronze; 0 switches them off."
+    )
+    compact_min_files: int = Field(
+        default=50, ge=2, le=10_000, description="Small files that one date must have before it is compacted."
+    )
+    compact_file_size_mb: int = Field(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Files smaller than this count as small. Landing waits while one is written, so it bounds that pause.",
+    )

@@ -1,0 +1,18 @@
+"""Fixtures that the tests of several packages need: real servers for a session, a database per test. Builders: tests/fixtures."""
+
+import os
+
+from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
+
+pytest_plugins = ["tests.fixtures.features"]
+
+__all__ = ["database_url", "jars", "kafka_bootstrap", "postgres_url", "storage_settings"]
+
+
+def pytest_configure() -> None:
+    """Forgets a stack that the shell knows (`eval "$(tidemark env)"`): tests start their own and never touch a running one."""
+    for name in [*os.environ]:
+        if name == "DAGSTER_HOME" or (
+            name.startswith("TIDEMARK_") and name != "TIDEMARK_CACHE" and "_TEST_" not in name
+        ):
+            del os.environ[name]

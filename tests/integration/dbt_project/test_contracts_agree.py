@@ -1,0 +1,56 @@
+"""The contracts in SQL give the verdict of the contracts in Python: for every case of the table, and for bodies nobody thought of."""
+
+from datetime import date
+
+import pytest
+
+from ingestion.contracts.families import Family
+from ingestion.contracts.validation import Rejection, Validator
+from tests.integration.dbt_project import bodies, world
+from tests.integration.dbt_project.conftest import Build, contract_rows
+
+pytestmark = pytest.mark.integration
+CASE_COUNT = len(bodies.ONE_FLAW_OR_NONE)
+
+
+def _python_reason(contract: str, value: bytes) -> str | None:
+    verdict = Validator(world.at("12:40"), date(2015, 1, 1)).judge(
+        value, lambda _document: Family(contract.split("/")[0])
+    )
+    return str(verdict.reason) if isinstance(verdict, Rejection) else None
+
+
+@pytest.fixture(scope="module")
+def sql_reasons(built: Build) -> dict[int, str | None]:
+    """Reason code by offset, without the name of the field; None for a valid body."""
+    return dict(
+        built.rows(
+            "select kafka_offset, nullif(split_part(coalesce(reason, ''), ':', 1), '') from staging.stg_bronze_events "
+            "where app_id = 'contracts'"
+        )
+    )
+
+
+@pytest.mark.feature("S0-3")
+def test_every_case_has_the_reason_that_python_gives(sql_reasons: dict[int, str | None]) -> None:
+    expected = {number: _python_reason(*case) for number, case in enumerate(bodies.ONE_FLAW_OR_NONE)}
+
+    differing = {
+        bodies.ONE_FLAW_OR_NONE[number][1][:150]: (sql_reasons[number], reason)
+        for number, reason in expected.items()
+        if sql_reasons[number] != reason
+    }
+    assert differing == {}, "body: (SQL, Python)"
+
+
+def test_mutated_bodies_are_accepted_by_both_or_by_none(sql_reasons: dict[int, str | None]) -> None:
+    rows = contract_rows()[CASE_COUNT:]
+    differing = {
+        row.value: (sql_reasons[row.kafka_offset], python)
+        for row in rows
+        if ((python := _python_reason(row.contract or "", row.value or b"")) is None)
+        != (sql_reasons[row.kafka_offset] is None)
+    }
+
+    assert differing == {}, "body: (SQL, Python)"
+    assert 20 < sum(reason is None for number, reason in sql_reasons.items() if number >= CASE_COUNT) < 380

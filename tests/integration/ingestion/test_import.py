@@ -1,0 +1,135 @@
+"""The importer against real parts: resumable, idempotent, counted."""
+
+import gzip
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, IMPORT_TOPIC
+from ingestion.importers import runner
+from ingestion.importers.errors import ImportRunningError
+from ingestion.importers.mapping import ImportMapping
+from ingestion.importers.rows import RowReader
+from ingestion.importers.runner import Importer, ImportPlan
+from ingestion.importers.state import ImportState, PostgresStore, fingerprint, only_importer
+from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from storage.control import acknowledged
+from tests.integration.ingestion.reading import Landed, read_all
+from tests.unit.ingestion.builders import encode
+
+pytestmark = pytest.mark.integration
+MAPPING = ImportMapping.model_validate(
+    tomllib.loads(
+        """
+        format = "ndjson"
+        [columns]
+        event_type = "type"
+        user_id = "user"
+        timestamp = "at"
+        [[rules]]
+        family = "generic"
+        payload = "payload"
+        """
+    )
+)
+ROWS = 6000
+
+
+@pytest.fixture
+def sink(kafka_bootstrap: str) -> Iterator[KafkaSink]:
+    sink = KafkaSink(KafkaSinkSettings(kafka_bootstrap, checked_topic=IMPORT_TOPIC, message_timeout_seconds=30.0))
+    yield sink
+    sink.close(10)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """6,000 rows: every hundredth cannot be read, every thousandth is a copy of the one before."""
+    rows = []
+    for number in range(ROWS):
+        number -= number % 1000 == 999
+        event = {"type": "t", "user": f"u{number % 50}", "at": "2020-01-01T00:00:00Z", "payload": {"n": number}}
+        rows.append(b"{unreadable" if number % 100 == 0 else encode(event))
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(gzip.compress(b"\n".join(rows)))
+    return path
+
+
+class _KilledError(Exception):
+    """Stands for kill -9: nothing runs after it."""
+
+
+def run(
+    file: Path, engine: Engine, sink: KafkaSink, app_id: str, progress: Callable[[int, int], None] = lambda *_: None
+) -> ImportState:
+    store = PostgresStore(
+        engine, fingerprint(file, MAPPING, app_id, lambda _: None), file.name, IMPORT_TOPIC, DEAD_LETTER_TOPIC
+    )
+    plan = ImportPlan(MAPPING, app_id, IMPORT_TOPIC, DEAD_LETTER_TOPIC, date(2015, 1, 1))
+    return Importer(plan, RowReader(file, "ndjson"), sink, store, progress=progress).run()
+
+
+def test_an_import_killed_half_way_and_started_again_ends_the_same(
+    file: Path, engine: Engine, sink: KafkaSink, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(runner, "_SAVE_SECONDS", 0.0)
+    app_id = f"app_{uuid4().hex[:8]}"
+    saved = 0
+
+    def kill(_position: int, rows: int) -> None:
+        nonlocal saved
+        saved = rows
+        if rows > ROWS // 2:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        run(file, engine, sink, app_id, kill)
+    assert saved < ROWS
+    state = run(file, engine, sink, app_id)
+    assert (state.row_number, state.accepted, state.rejected, state.is_finished) == (ROWS, 5940, 60, True)
+    assert state.rejected_by_reason == {"malformed_json": 60}
+
+    def is_ours(record: Landed) -> bool:
+        return record.headers["ce_source"] == app_id
+
+    records = read_all(kafka_bootstrap, IMPORT_TOPIC, is_ours)
+    assert len({record.headers["ce_id"] for record in records}) == 5940 - 6
+    assert len({record.value for record in records}) == 5940 - 6
+    letters = read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_ours)
+    assert {letter.value for letter in letters} == {b"{unreadable"}
+    counted = {topic: count for app, _, topic, count in acknowledged.read_all(engine) if app == app_id}
+    assert counted[IMPORT_TOPIC] == 5940
+    assert counted[IMPORT_TOPIC] <= len(records)
+    assert counted[DEAD_LETTER_TOPIC] == 60
+
+    again = run(file, engine, sink, app_id)
+    assert again == state
+    assert len(read_all(kafka_bootstrap, IMPORT_TOPIC, is_ours)) == len(records)
+
+
+def test_the_identity_is_content_mapping_and_app_and_not_the_name(file: Path, tmp_path: Path) -> None:
+    def identity(path: Path, app_id: str = "a", mapping: ImportMapping = MAPPING) -> str:
+        return fingerprint(path, mapping, app_id, lambda _: None)
+
+    copy = tmp_path / "renamed.gz"
+    copy.write_bytes(file.read_bytes())
+    assert identity(copy) == identity(file)
+    assert identity(file, "b") != identity(file)
+    assert identity(file, mapping=MAPPING.model_copy(update={"format": "csv"})) != identity(file)
+
+
+def test_the_same_import_cannot_run_twice_at_once(engine: Engine) -> None:
+    import_id = "ab" * 32
+    with only_importer(engine, import_id):
+        with pytest.raises(ImportRunningError), only_importer(engine, import_id):
+            pass
+        with only_importer(engine, "cd" * 32):
+            pass
+    with only_importer(engine, import_id):
+        pass

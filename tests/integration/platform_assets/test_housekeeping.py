@@ -1,0 +1,94 @@
+"""Retention and stream health on a real lake and database."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import duckdb
+import pytest
+import sqlalchemy as sa
+
+from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.sensors.stream_health import stream_health_sensor
+from storage import publications
+from storage.control.heartbeats import beat
+from storage.control.tables import alerts, heartbeats
+from storage.maintenance import expire
+from storage.settings import StorageSettings
+from tests.fixtures.bronze_rows import engagement_row
+from tests.fixtures.lakehouse import open_lakehouse
+
+pytestmark = pytest.mark.integration
+T0 = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+def test_an_expired_publication_is_gone_and_the_kept_ones_answer_as_before(storage_settings: StorageSettings) -> None:
+    lakehouse = open_lakehouse(storage_settings, checks=False)
+    made = []
+    for offset in range(3):
+        lakehouse.land([engagement_row(offset, T0)])
+        made.append(lakehouse.publish([T0]).publication)
+    first, second, third = made
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    before = {item.publication_id: lakehouse.everything(item) for item in (first, third)}
+    for _ in range(2):  # a second pass removes nothing more
+        expire(
+            storage_settings,
+            lakehouse.engine,
+            {first.publication_id, third.publication_id},
+            delete_older_than=datetime.now(UTC) + timedelta(hours=1),
+        )
+    assert [item.publication_id for item in publications.listing(lakehouse.engine)] == [3, 1]
+    assert publications.find(lakehouse.engine, second.publication_id) is None
+    assert {item.publication_id: lakehouse.everything(item) for item in (first, third)} == before
+    with pytest.raises(duckdb.Error):
+        lakehouse.everything(second)
+    lakehouse.land([engagement_row(9, T0)])
+    fourth = lakehouse.publish([T0]).publication
+    assert fourth is not None
+    assert fourth.changes["silver.events"] == {"added": 1, "removed": 0}
+    lakehouse.engine.dispose()
+
+
+@pytest.mark.feature("S1-F4")
+def test_a_silent_stream_raises_one_alert_which_ends_when_it_is_heard_again(
+    storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_STORAGE_DATABASE_URL", storage_settings.database_url)
+    warehouse = WarehouseResource()
+    beat(warehouse.engine, "land_bronze", {"lag": 0})
+    with warehouse.engine.begin() as connection:
+        connection.execute(sa.update(heartbeats).values(beat_at=sa.func.now() - sa.text("interval '10 minutes'")))
+    for _ in range(2):
+        stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
+    with warehouse.engine.connect() as connection:
+        rows = connection.execute(sa.select(alerts)).all()
+    assert [(row.kind, row.subject, row.resolved_at) for row in rows] == [("stale_heartbeat", "land_bronze", None)]
+    beat(warehouse.engine, "land_bronze", {"lag": 0})
+    stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
+    with warehouse.engine.connect() as connection:
+        assert connection.execute(sa.select(alerts.c.resolved_at)).scalar_one() is not None
+    warehouse.engine.dispose()
+
+
+def test_a_run_without_a_process_is_failed_and_a_living_one_is_left_alone() -> None:
+    import os
+    from uuid import uuid4
+
+    from platform_assets.recovery import fail_dead_runs
+
+    with dg.instance_for_test() as instance:
+        runs = {}
+        for name, pid in (("living", os.getpid()), ("dead", 2**22 - 1)):
+            run = dg.DagsterRun(job_name=name, run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
+            instance.add_run(run)
+            instance.report_engine_event(
+                "Started process for run", run, dg._core.events.EngineEventData.in_process(pid), cls=None
+            )
+            runs[name] = run.run_id
+        assert fail_dead_runs(instance) == [runs["dead"]]
+        assert fail_dead_runs(instance) == []
+        living = instance.get_run_by_id(runs["living"])
+        assert living is not None
+        assert living.status == dg.DagsterRunStatus.STARTED

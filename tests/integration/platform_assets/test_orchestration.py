@@ -1,0 +1,188 @@
+"""Dagster over a real lake: widened selections, failing checks, sensors over several ticks with the cursor carried."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+
+from platform_assets.definitions import defs
+from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.sensors.dirty_hours import LANE_TAG, bronze_arrivals_sensor, late_arrivals_sensor
+from storage import publication_state, publications
+from storage.control.hours import list_dirty
+from storage.settings import StorageSettings
+from tests.fixtures.bronze_rows import engagement_row
+from tests.fixtures.lakehouse import Lakehouse, open_lakehouse
+
+pytestmark = pytest.mark.integration
+HOUR = timedelta(hours=1)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+OLD = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def lakehouse(storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lakehouse]:
+    for name in ("database_url", "bronze_uri", "lake_uri", "builds_dir", "extensions_dir"):
+        monkeypatch.setenv(f"TIDEMARK_STORAGE_{name.upper()}", str(getattr(storage_settings, name)))
+    opened = open_lakehouse(storage_settings)
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+def run_days(
+    instance: dg.DagsterInstance, day: str | None, selection: list[dg.AssetKey] | None = None, **config: Any
+) -> dg.ExecuteInProcessResult:
+    job = defs.resolve_job_def("rebuild_days")
+    return job.execute_in_process(
+        partition_key=day,
+        instance=instance,
+        asset_selection=selection,
+        run_config={"ops": {"publish_hours": {"config": config}}},
+        raise_on_error=False,
+    )
+
+
+@pytest.mark.feature("K2", "S1-11")
+def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance
+) -> None:
+    lakehouse.land([engagement_row(0, OLD), engagement_row(1, OLD + HOUR)])
+    result = run_days(instance, "2026-01-05", [dg.AssetKey(["gold", "agg_day_events"])])
+    assert result.success
+    newest = publications.latest(lakehouse.engine)
+    assert newest is not None
+    assert newest.cause == "replay"
+    materialized = {item.asset_key.to_user_string() for item in _materializations(instance, result.run_id)}
+    assert {"gold/agg_day_events", "gold/fct_user_hours", "silver/events", "operations/publications"} <= materialized
+    again = run_days(instance, "2026-01-05")
+    assert again.success
+    assert publications.latest(lakehouse.engine) == newest
+    checks = {event.check_name: event.passed for event in again.get_asset_check_evaluations()}
+    assert checks
+    assert all(checks.values())
+    row_counts = {
+        materialization.asset_key.to_user_string(): materialization.metadata.get("dagster/row_count")
+        for materialization in _materializations(instance, again.run_id)
+    }
+    row_count = row_counts["silver/events"]
+    assert row_count is not None
+    assert row_count.value == 2
+
+
+def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:
+    records = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return [
+        record.dagster_event.step_materialization_data.materialization for record in records if record.dagster_event
+    ]
+
+
+def test_a_run_over_several_days_names_hours_instead_of_partitions_and_reports_each_day(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    lakehouse.land([engagement_row(0, OLD), engagement_row(1, OLD + 30 * HOUR)])
+    hours = [f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in (OLD, OLD + 30 * HOUR)]
+    result = run_days(instance, None, hours=hours, cause="import")
+    assert result.success
+    newest = publications.latest(lakehouse.engine)
+    assert newest is not None
+    assert newest.hours == (OLD, OLD + 30 * HOUR)
+    built = {(item.asset_key.to_user_string(), item.partition) for item in _materializations(instance, result.run_id)}
+    for table in ("silver/events", "gold/agg_day_events", "operations/publications"):
+        assert {day for name, day in built if name == table} == {"2026-01-05", "2026-01-06"}
+    assert not run_days(instance, None).success, "without a day and without hours there is nothing to build"
+
+
+def test_a_failed_check_stops_the_promotion_and_names_itself(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance
+) -> None:
+    """Planted: one Kafka offset twice in bronze, which landing never makes."""
+    lakehouse.land([engagement_row(0, OLD - HOUR)])
+    warehouse = WarehouseResource()
+    tick(bronze_arrivals_sensor, instance, warehouse)
+    assert run_days(instance, "2026-01-05", hours=[f"{OLD - HOUR:%Y-%m-%dT%H:%M:%SZ}"]).success
+    good = publications.latest(lakehouse.engine)
+    lakehouse.land([engagement_row(1, OLD, "x"), engagement_row(1, OLD, "y")])
+    tick(bronze_arrivals_sensor, instance, warehouse)
+    hours = [f"{OLD:%Y-%m-%dT%H:%M:%SZ}"]
+    result = run_days(instance, "2026-01-05", hours=hours)
+    assert not result.success
+    assert publications.latest(lakehouse.engine) == good
+    failure = next(
+        event for event in result.all_node_events if event.is_step_failure
+    ).step_failure_data.user_failure_data
+    assert failure is not None
+    assert "event_offsets_are_unique" in (failure.description or "")
+    assert any(label.startswith("sample_rows_") for label in failure.metadata)
+    dirty = list_dirty(lakehouse.engine)
+    assert [(item.hour, item.attempts) for item in dirty] == [(OLD, 1)]
+    assert "blocked by check" in publication_state.read(lakehouse.engine).summary
+    lakehouse.land([engagement_row(5, OLD + 2 * HOUR)])
+    tick(bronze_arrivals_sensor, instance, warehouse)
+    other = run_days(instance, "2026-01-05", hours=[f"{OLD + 2 * HOUR:%Y-%m-%dT%H:%M:%SZ}"])
+    assert other.success
+    assert [item.hour for item in list_dirty(lakehouse.engine)] == [OLD]
+
+
+def tick(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance, warehouse: WarehouseResource, cursor: str | None = None
+) -> dg.SensorResult:
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs)
+    result = sensor(context, warehouse=warehouse)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+@pytest.mark.feature("K3")
+def test_sensors_ask_for_exactly_the_dirty_hours_of_their_lane(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance
+) -> None:
+    warehouse = WarehouseResource()
+    empty = tick(bronze_arrivals_sensor, instance, warehouse)
+    assert not empty.run_requests
+    lakehouse.land(
+        [
+            engagement_row(0, NOW),
+            engagement_row(1, OLD),
+            engagement_row(2, OLD + 30 * HOUR),
+            engagement_row(3, OLD + 90 * 24 * HOUR),
+        ]
+    )
+    arrivals = tick(bronze_arrivals_sensor, instance, warehouse, empty.cursor)
+    assert [request.run_config["ops"]["publish_hours"]["config"] for request in arrivals.run_requests or []] == [
+        {"hours": [f"{NOW:%Y-%m-%dT%H:%M:%SZ}"], "cause": "arrival"}
+    ]
+    assert [event.metadata["dagster/row_count"].value for event in arrivals.asset_events] == [4]
+    late = tick(late_arrivals_sensor, instance, warehouse)
+    requests = late.run_requests or []
+    assert [len(request.run_config["ops"]["publish_hours"]["config"]["hours"]) for request in requests] == [2, 1]
+    assert requests[0].tags["tidemark/days"] == "2026-01-05..2026-01-06"
+    assert requests[1].partition_key == "2026-04-05"
+    again = tick(bronze_arrivals_sensor, instance, warehouse, arrivals.cursor)
+    assert not again.asset_events, "an unchanged bronze is observed once"
+
+
+@pytest.mark.feature("K3")
+def test_a_lane_waits_for_its_run(lakehouse: Lakehouse, instance: dg.DagsterInstance) -> None:
+    lakehouse.land([engagement_row(0, NOW)])
+    instance.add_run(
+        dg.DagsterRun(
+            job_name="publish_dirty_hours",
+            run_id=str(uuid4()),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={LANE_TAG: "arrivals"},
+        )
+    )
+    waiting = tick(bronze_arrivals_sensor, instance, WarehouseResource())
+    assert not waiting.run_requests
+    assert isinstance(waiting.skip_reason, dg.SkipReason)
+    assert "wait for run" in (waiting.skip_reason.skip_message or "")

@@ -1,0 +1,89 @@
+"""Bronze as a table: readers that are not Spark read it at a version, and compaction changes files, never rows."""
+
+import itertools
+import json
+import time
+
+import pytest
+
+from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
+from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_commits
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.feature("S0-11")
+def test_duckdb_reads_a_pinned_version_and_knows_the_types(bench: LandingBench) -> None:
+    from storage.duckdb_session import open_session
+
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    produce_events(bootstrap, IMPORT_TOPIC, 100, days=10)
+    bench.land_all()
+    pinned = read_commits(bench.storage.bronze_uri)[-1]["version"]
+    before = len(bench.read_bronze())
+    produce_events(bootstrap, LIVE_TOPIC, 100)
+    bench.land_all()
+
+    with open_session(bench.storage) as session:
+        query = "select count(*), count(distinct event_hour) from delta_scan(?, version => ?)"
+        rows, hours = session.execute(query, [bench.storage.bronze_uri, pinned]).fetchone()
+        newest = session.execute("select count(*) from delta_scan(?)", [bench.storage.bronze_uri]).fetchone()
+        types = {
+            row[0]: row[1]
+            for row in session.execute("describe select * from delta_scan(?)", [bench.storage.bronze_uri]).fetchall()
+        }
+
+    assert rows == before
+    assert hours >= 10
+    assert newest == (before + 100,)
+    assert types["value"] == types["key"] == "BLOB"
+    assert types["event_hour"] == types["ingested_at"] == "TIMESTAMP WITH TIME ZONE"
+    assert types["event_date"] == "DATE"
+
+
+def test_the_log_is_readable_by_any_delta_reader_and_holds_no_payload(bench: LandingBench) -> None:
+    produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 50)
+    bench.land_all()
+
+    actions = [action for commit in read_commits(bench.storage.bronze_uri) for action in commit["actions"]]
+
+    assert [a["protocol"] for a in actions if "protocol" in a] == [{"minReaderVersion": 1, "minWriterVersion": 2}]
+    columns = {name for a in actions if "add" in a for name in json.loads(a["add"]["stats"])["minValues"]}
+    assert columns == {"kafka_topic", "kafka_partition", "kafka_offset", "event_hour", "occurred_at", "ingested_at"}
+
+
+def test_an_import_makes_one_file_per_date_and_batch(bench: LandingBench) -> None:
+    produce_events(bench.storage.kafka_bootstrap_servers, IMPORT_TOPIC, 400, days=20)
+    bench.land_all()
+
+    for commit in read_commits(bench.storage.bronze_uri):
+        dates = [action["add"]["partitionValues"]["event_date"] for action in commit["actions"] if "add" in action]
+        if json.loads(commit.get("userMetadata") or "{}").get("query") == "import":
+            assert len(dates) == len(set(dates))
+
+
+@pytest.mark.feature("S1-6")
+def test_compaction_changes_no_row_and_carries_the_metadata_on(bench: LandingBench) -> None:
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    bench.settings = bench.settings.model_copy(update={"compact_every_seconds": 0.01, "compact_min_files": 2})
+    landing = bench.start()
+    deadline = time.monotonic() + 60
+    while not any(commit["operation"] == "OPTIMIZE" for commit in read_commits(bench.storage.bronze_uri)):
+        assert time.monotonic() < deadline
+        produce_events(bootstrap, LIVE_TOPIC, 10)
+        time.sleep(0.3)
+        landing.check()
+    landing.stop()
+    bench.settings = bench.settings.model_copy(update={"compact_every_seconds": 0})
+    bench.land_all()
+
+    from tests.integration.streaming.landing_bench import read_broker
+
+    assert bench.read_bronze() == read_broker(bootstrap)
+    commits = read_commits(bench.storage.bronze_uri)
+    for before, commit in itertools.pairwise(commits):
+        if commit["operation"] == "OPTIMIZE":
+            assert commit["userMetadata"] == before["userMetadata"]
+            changes = [a.get("add") or a.get("remove") for a in commit["actions"] if "add" in a or "remove" in a]
+            assert changes
+            assert not any(change["dataChange"] for change in changes)

@@ -1,0 +1,40 @@
+"""Rows for the checker's tests: good ones by default, at ten past the hour."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.integration.verification.world import StampedRow
+
+HOUR = datetime(2026, 2, 1, 10, tzinfo=UTC)
+
+
+def engagement(kafka_offset: int, *, minutes: int = 10, user: str = "u1", **changes: Any) -> StampedRow:
+    """A like on the web, `minutes` after HOUR."""
+    fields: dict[str, Any] = {
+        "event_type": "like",
+        "event_id": f"e{kafka_offset}",
+        "occurred_at": HOUR + timedelta(minutes=minutes),
+        "value": _json(
+            event_type="like", user_id=user, platform="web", event_id=changes.get("event_id", f"e{kafka_offset}")
+        ),
+        **changes,
+    }
+    return StampedRow(kafka_offset=kafka_offset, **fields)
+
+
+def generic(kafka_offset: int, *, minutes: int = 10, user: str = "u1", **changes: Any) -> StampedRow:
+    """An order, `minutes` after HOUR."""
+    fields: dict[str, Any] = {
+        "event_type": "order_placed",
+        "contract": "generic/1",
+        "event_id": f"g{kafka_offset}",
+        "occurred_at": HOUR + timedelta(minutes=minutes),
+        "value": _json(event_type="order_placed", user_id=user, payload={"total": 3}),
+        **changes,
+    }
+    return StampedRow(kafka_offset=kafka_offset, **fields)
+
+
+def _json(**body: Any) -> bytes:
+    return json.dumps(body).encode()

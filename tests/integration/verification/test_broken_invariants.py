@@ -1,0 +1,239 @@
+"""Each invariant broken on purpose: the checker fails, under the right invariant, and names the offence."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from storage.control import acknowledged
+from storage.verification import Check
+from tests.integration.verification.rows import HOUR, engagement
+from tests.integration.verification.world import World
+
+pytestmark = [pytest.mark.integration, pytest.mark.feature("K10")]
+LIVE = "events.raw.v1"
+
+
+def broken(world: World, name: str, **options: object) -> Check:
+    """The failed check of that name; the test fails when it did not."""
+    failures = world.failures(**options)
+    assert name in failures, f"only {sorted(failures)} failed"
+    return failures[name]
+
+
+# I1
+
+
+def test_a_gap_in_the_landed_offsets_is_named(world: World) -> None:
+    world.send(engagement(1), engagement(2))
+    world.land(engagement(0), engagement(3))
+    check = broken(world, "kafka_offsets_land_exactly_once")
+    assert (check.invariant, check.offending) == ("I1", (f"{LIVE}/0/1-2 is missing",))
+
+
+def test_a_gap_at_the_start_of_the_log_is_named(world: World) -> None:
+    world.send(engagement(0))
+    world.land(engagement(1))
+    assert broken(world, "kafka_offsets_land_exactly_once").offending == (f"{LIVE}/0/0 is missing",)
+
+
+def test_an_offset_landed_twice_is_named(world: World) -> None:
+    world.land(engagement(0), engagement(1))
+    world.land(engagement(1))
+    assert f"{LIVE}/0/1 landed 2 times" in broken(world, "kafka_offsets_land_exactly_once").offending
+
+
+def test_an_acknowledgement_without_a_record_is_named(world: World) -> None:
+    # The planted bug "acknowledge before Kafka has it": the ledger counts what the topic does not hold.
+    world.land(engagement(0))
+    world.send(engagement(1))
+    acknowledged.add(world.engine, [("public", HOUR, LIVE, 3)])
+    check = broken(world, "acknowledged_events_are_held")
+    assert check.invariant == "I1"
+    assert check.offending == (
+        "app public, received 2026-02-01T10:00Z, events.raw.v1: 3 acknowledged, 2 landed or waiting in Kafka",
+    )
+
+
+def test_a_receipt_without_its_event_is_named(world: World, tmp_path: Path) -> None:
+    world.land(engagement(0))
+    world.send(engagement(1))
+    receipts = tmp_path / "receipts.ndjson"
+    lines = [f'{{"app_id": "public", "event_id": "{event}"}}' for event in ("e0", "e1", "lost")]
+    receipts.write_text("\n".join([*lines, '{"app_id": "public", "eve']))
+    check = broken(world, "receipts_are_held", receipts=[receipts])
+    assert (check.invariant, check.offending) == ("I1", ("public/lost is acknowledged and nowhere",))
+
+
+# I2
+
+
+def test_an_event_that_silver_lost_is_named(world: World) -> None:
+    version = world.land(engagement(0), engagement(1))
+    world.publish(version, tamper="delete from lake.silver.events where kafka_offset = 1")
+    check = broken(world, "landed_events_are_in_silver_once")
+    assert (check.invariant, check.offending) == ("I2", (f"{LIVE}/0/1 is in no silver table",))
+
+
+def test_an_event_in_silver_and_in_quarantine_is_named(world: World) -> None:
+    version = world.land(engagement(0), engagement(1))
+    tamper = (
+        "insert into lake.silver.quarantine by name select kafka_topic, kafka_partition, kafka_offset, app_id, event_id, event_date, "
+        "event_hour from lake.silver.events where kafka_offset = 1"
+    )
+    world.publish(version, tamper=tamper)
+    assert broken(world, "landed_events_are_in_silver_once").offending == (
+        f"{LIVE}/0/1 is in silver 2 times: events, quarantine",
+    )
+
+
+def test_a_switched_off_deduplication_is_named(world: World) -> None:
+    version = world.land(engagement(0), engagement(1, event_id="e0"))
+    world.publish(
+        version,
+        tamper="delete from lake.silver.duplicates; "
+        "insert into lake.silver.events by name select * replace (1 as kafka_offset) from lake.silver.events",
+    )
+    check = broken(world, "event_ids_are_unique_within_the_horizon")
+    assert check.invariant == "I2"
+    assert check.offending[0].startswith("public/e0 occurred at")
+    assert "must be in duplicates, is in events" in broken(world, "silver_equals_recomputation").offending[0]
+
+
+def test_hours_that_nobody_noticed_are_offences_not_waiting(world: World) -> None:
+    version = world.land(engagement(0), engagement(1, minutes=61))
+    world.publish(version, [HOUR])
+    world.engine.connect().close()
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("delete from control.hours where hour <> timestamptz '2026-02-01 10:00+00'")
+    assert broken(world, "landed_events_are_in_silver_once").offending == (f"{LIVE}/0/1 is in no silver table",)
+
+
+def test_a_batch_stamped_out_of_order_is_named(world: World) -> None:
+    world.land(engagement(1))
+    world.clock -= timedelta(hours=1)
+    world.land(engagement(2))
+    check = broken(world, "ingested_at_follows_landing_order")
+    assert check.offending[0].startswith(f"{LIVE}/0/1 is stamped")
+
+
+# I3
+
+
+def test_a_silver_row_out_of_nowhere_is_named(world: World) -> None:
+    version = world.land(engagement(0))
+    tamper = "insert into lake.silver.events by name select * replace (99 as kafka_offset) from lake.silver.events"
+    world.publish(version, tamper=tamper)
+    check = broken(world, "silver_rows_come_from_bronze")
+    assert (check.invariant, check.offending) == ("I3", (f"events {LIVE}/0/99 is not in bronze",))
+
+
+@pytest.mark.parametrize(
+    "change", ["occurred_at = occurred_at + interval 1 second", "app_id = 'other'", "payload_hash = 'x'"]
+)
+def test_a_silver_row_with_other_stamps_is_named(world: World, change: str) -> None:
+    version = world.land(engagement(0), engagement(1))
+    world.publish(version, tamper=f"update lake.silver.events set {change} where kafka_offset = 1")
+    assert broken(world, "silver_rows_come_from_bronze").offending == (f"events {LIVE}/0/1 differs from bronze",)
+
+
+def test_bronze_rows_beyond_kafkas_end_are_named(world: World) -> None:
+    world.land(engagement(0), engagement(1), sent=False)
+    world.send(engagement(0))
+    check = broken(world, "bronze_rows_come_from_kafka")
+    assert check.invariant == "I3"
+    assert check.offending == (f"{LIVE}/0 landed up to offset 1, Kafka ends before 1",)
+
+
+def test_a_duplicate_whose_winner_landed_later_is_named(world: World) -> None:
+    version = world.land(engagement(0), engagement(1, event_id="e0"), engagement(2, event_id="e0"))
+    world.publish(version, tamper="update lake.silver.duplicates set winner_offset = 2 where kafka_offset = 1")
+    check = broken(world, "duplicates_name_an_earlier_winner")
+    assert (check.invariant, check.offending) == ("I3", (f"{LIVE}/0/1 names a winner {LIVE}/0/2 that is none",))
+
+
+# I4
+
+
+@pytest.mark.parametrize("table", ["fct_user_hours", "agg_5min_events", "agg_hour_events", "agg_day_events"])
+def test_a_changed_gold_count_is_named(world: World, table: str) -> None:
+    version = world.land(engagement(0), engagement(1, user="u2"))
+    world.publish(version, tamper=f"update lake.gold.{table} set event_count = event_count + 1")
+    check = broken(world, f"{table}_equal_recomputation")
+    assert check.invariant == "I4"
+    assert any(offence.startswith("published, but not so: {'app_id': public") for offence in check.offending)
+    assert set(world.failures()) == {f"{table}_equal_recomputation"}
+
+
+@pytest.mark.parametrize("table", ["agg_5min_events", "agg_hour_events", "agg_day_events"])
+def test_uniques_that_are_sums_are_named(world: World, table: str) -> None:
+    version = world.land(engagement(0), engagement(1))
+    world.publish(version, tamper=f"update lake.gold.{table} set unique_users = event_count")
+    assert set(world.failures()) == {f"{table}_equal_recomputation"}
+
+
+def test_a_gold_row_that_is_there_twice_is_named(world: World) -> None:
+    version = world.land(engagement(0))
+    world.publish(version, tamper="insert into lake.gold.agg_hour_events from lake.gold.agg_hour_events")
+    assert set(world.failures()) == {"agg_hour_events_equal_recomputation"}
+
+
+def test_a_wrong_winner_or_flag_is_named(world: World) -> None:
+    version = world.land(engagement(0), engagement(1, event_id="e0"))
+    world.publish(version, tamper="update lake.silver.duplicates set payload_differs = not payload_differs")
+    assert set(world.failures()) == {"silver_equals_recomputation"}
+
+
+# I5
+
+
+def test_a_publication_that_read_less_is_named(world: World) -> None:
+    first = world.land(engagement(0))
+    world.publish(first)
+    second = world.land(engagement(1))
+    world.publish(second)
+    world.publish(second, bronze_version=first, highest_offsets={LIVE: {"0": 0}})
+    check = broken(world, "publications_only_go_forward")
+    assert check.invariant == "I5"
+    assert check.offending == (
+        f"publication 3: {LIVE}/0 went back from offset 1 to 0",
+        "publication 3: read bronze 0 after 1",
+    )
+
+
+def test_a_publication_on_another_base_is_named(world: World) -> None:
+    world.publish(world.land(engagement(0)))
+    world.publish(world.land(engagement(1)))
+    world.publish(world.land(engagement(2)), base_publication_id=1)
+    assert broken(world, "publications_only_go_forward").offending == ("publication 3: is based on 1, not on 2",)
+
+
+def test_half_a_publication_is_named(world: World) -> None:
+    world.publish(world.land(engagement(0)))
+    changes = {"silver.events": {"added": 2, "removed": 0}, "gold.agg_day_events": {"added": 1, "removed": 1}}
+    world.publish(world.land(engagement(1)), changes=changes)
+    check = broken(world, "kept_publications_open_whole")
+    assert (check.invariant, check.offending) == ("I5", ("publication 2: silver.events grew by 1 rows, not by 2",))
+
+
+def test_a_kept_publication_whose_file_is_gone_is_named(world: World) -> None:
+    world.publish(world.land(engagement(0)))
+    files = set(Path(world.settings.lake_uri).rglob("silver/events/**/*.parquet"))
+    world.publish(world.land(engagement(1)))
+    for file in files:
+        file.unlink()
+    offending = broken(world, "kept_publications_open_whole").offending
+    assert [text.startswith("publication 1: its snapshot") and text.endswith("gone") for text in offending] == [True]
+
+
+# I6
+
+
+def test_an_hour_with_something_left_over_is_named(world: World) -> None:
+    version = world.land(engagement(0), engagement(1), engagement(2, minutes=61))
+    world.publish(version, tamper="delete from lake.silver.events where kafka_offset = 1")
+    check = broken(world, "offsets_are_conserved_by_event_hour")
+    assert check.invariant == "I6"
+    assert check.offending == ("app public, hour 2026-02-01T10:00Z: 2 landed, 1 silver + 0 duplicates + 0 quarantined",)
+    received = broken(world, "events_are_conserved_by_received_hour")
+    assert received.offending[0].startswith("app public, received 2026-02-01T10:00Z: 2 landed, 1 on time + 0 late")

@@ -1,0 +1,82 @@
+"""The bookkeeping of the Kafka sink, without a broker: one completion per call, bounded queue, every fate known in time."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from ingestion.sinks import OutgoingRecord, QueueFullError, SinkUnavailableError
+from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings, _Delivery
+
+RECORDS = [OutgoingRecord("t", b"k", b"%d" % number, []) for number in range(3)]
+
+
+class _Message:
+    def __init__(self, record: OutgoingRecord) -> None:
+        self._record = record
+
+    def key(self) -> bytes | None:
+        return self._record.key
+
+    def value(self) -> bytes:
+        return self._record.value
+
+
+class _Error:
+    def str(self) -> str:
+        return "timed out"
+
+
+@pytest.mark.parametrize("sent_first", [True, False])
+def test_a_delivery_completes_once_after_the_last_report(sent_first: bool) -> None:
+    delivery = _Delivery(RECORDS)
+    if sent_first:
+        delivery.all_sent(3, "")
+    for record in RECORDS:
+        assert not delivery.future.done()
+        delivery.report(None, _Message(record))  # type: ignore[arg-type]  # the two methods that are used
+    if not sent_first:
+        delivery.all_sent(3, "")
+    assert delivery.future.result().failed == {}
+
+
+def test_failed_and_refused_records_are_named() -> None:
+    delivery = _Delivery(RECORDS)
+    delivery.report(_Error(), _Message(RECORDS[1]))  # type: ignore[arg-type]  # the methods that are used
+    delivery.report(None, _Message(RECORDS[0]))  # type: ignore[arg-type]
+    delivery.all_sent(2, "queue full")
+    assert delivery.future.result().failed == {1: "timed out", 2: "queue full"}
+
+
+def test_reports_and_the_end_of_sending_may_meet_on_two_threads() -> None:
+    for _ in range(200):
+        delivery = _Delivery(RECORDS)
+        thread = threading.Thread(target=lambda d=delivery: [d.report(None, _Message(record)) for record in RECORDS])
+        thread.start()
+        delivery.all_sent(3, "")
+        assert delivery.future.result(timeout=5).failed == {}
+        thread.join()
+
+
+@pytest.mark.feature("S0-5")
+def test_without_a_broker_everything_fails_in_time_and_the_queue_empties() -> None:
+    # Port 9 is the discard service: nobody listens there.
+    settings = KafkaSinkSettings(
+        "127.0.0.1:9", message_timeout_seconds=1.0, publish_timeout_seconds=5.0, max_queued_records=3
+    )
+    sink = KafkaSink(settings)
+    try:
+        started = time.monotonic()
+        outcome = asyncio.run(sink.publish(RECORDS))  # type: ignore[arg-type]  # a coroutine
+        assert set(outcome.failed) == {0, 1, 2}
+        assert time.monotonic() - started < 4
+        assert sink.queued_records == 0
+        future = sink.submit(RECORDS)
+        with pytest.raises(QueueFullError):
+            sink.submit(RECORDS[:1])
+        assert set(future.result(timeout=5).failed) == {0, 1, 2}
+        with pytest.raises(SinkUnavailableError):
+            sink.check(0.2)
+    finally:
+        sink.close(5)

@@ -1,0 +1,59 @@
+"""Planning of windows: pure, so tested without Dagster."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platform_assets.windows import cut_by_rows, hours_of_days, is_current, near_day_ranges, parse_hours
+
+T0 = datetime(2026, 1, 5, tzinfo=UTC)
+hours_strategy = st.lists(st.integers(0, 24 * 40), min_size=1, unique=True).map(
+    lambda offsets: tuple(sorted(T0 + timedelta(hours=offset) for offset in offsets))
+)
+
+
+def test_a_day_has_its_24_hours() -> None:
+    hours = hours_of_days(date(2026, 1, 5), date(2026, 1, 6))
+    assert (len(hours), hours[0], hours[-1]) == (48, T0, datetime(2026, 1, 6, 23, tzinfo=UTC))
+
+
+def test_hours_are_read_as_utc_whatever_their_zone() -> None:
+    assert parse_hours(["2026-01-05T11:00:00+01:00", "2026-01-05T10:00:00Z", "2026-01-05T09:00:00"]) == (
+        T0 + timedelta(hours=9),
+        T0 + timedelta(hours=10),
+    )
+
+
+def test_a_moment_within_an_hour_is_refused() -> None:
+    with pytest.raises(ValueError, match="whole hour"):
+        parse_hours(["2026-01-05T10:30:00Z"])
+
+
+@given(hours_strategy, st.integers(1, 100))
+def test_cutting_keeps_every_hour_once_and_never_splits_a_day(hours: tuple[datetime, ...], max_rows: int) -> None:
+    rows = {hour.date(): 10 for hour in hours}
+    windows = cut_by_rows(hours, rows, max_rows)
+    assert tuple(hour for window in windows for hour in window.hours) == hours
+    days = [day for window in windows for day in window.days]
+    assert len(days) == len(set(days))
+    assert all(sum(rows[day] for day in window.days) <= max_rows or len(window.days) == 1 for window in windows)
+
+
+@given(hours_strategy, st.integers(1, 5))
+def test_ranges_keep_every_hour_and_split_only_at_wide_gaps(hours: tuple[datetime, ...], max_gap_days: int) -> None:
+    max_gap = timedelta(days=max_gap_days)
+    windows = near_day_ranges(hours, max_gap)
+    assert tuple(hour for window in windows for hour in window.hours) == hours
+    for window in windows:
+        assert all(later - earlier <= max_gap for earlier, later in pairwise(window.days))
+    for earlier, later in pairwise(windows):
+        assert later.days[0] - earlier.days[-1] > max_gap
+
+
+@pytest.mark.parametrize(("age_hours", "expected"), [(0, True), (1, True), (2, False), (-1, True)])
+def test_the_arrivals_lane_is_this_hour_and_the_last(age_hours: int, expected: bool) -> None:
+    now = T0 + timedelta(hours=10, minutes=59)
+    assert is_current(T0 + timedelta(hours=10 - age_hours), now) is expected

@@ -1,0 +1,85 @@
+"""Small pure decisions: where a query starts, which date is compacted, what bronze's DDL says, how settings are bounded."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from streaming.bronze_table import PartitionCount, landed_offsets
+from streaming.compaction import choose_date
+from streaming.errors import KafkaUnreachableError
+from streaming.kafka_topics import wait_for_topics
+from streaming.recovery import find_gaps
+from streaming.schemas import BRONZE_COLUMNS, STATISTICS_COLUMNS, bronze_column_names, bronze_ddl
+from streaming.session import spark_options
+from streaming.settings import StreamingSettings
+from streaming.sources import starting_offsets_json
+
+
+def test_a_first_start_reads_from_the_earliest_record() -> None:
+    assert starting_offsets_json({"t": [0, 1]}, {}) == "earliest"
+
+
+def test_a_recovered_start_names_every_partition() -> None:
+    text = starting_offsets_json({"t": [1, 0], "u": [0]}, {"t": {0: 5}})
+
+    assert json.loads(text) == {"t": {"0": 5, "1": -2}, "u": {"0": -2}}
+
+
+@pytest.mark.parametrize(
+    ("small_files", "chosen"),
+    [
+        ({}, None),
+        ({"2024-01-01": [1, 2]}, None),
+        ({"2024-01-01": [1] * 3, "2024-01-02": [1] * 5}, "2024-01-02"),
+        ({"2024-01-02": [1] * 3, "2024-01-01": [1] * 3}, "2024-01-01"),
+    ],
+)
+def test_compaction_takes_the_date_with_most_small_files(small_files: dict[str, list[int]], chosen: str | None) -> None:
+    assert choose_date(small_files, min_files=3) == chosen
+
+
+def test_gaps_and_doubles_are_found() -> None:
+    whole = PartitionCount("t", 0, 0, 9, 10, 10)
+    gap = PartitionCount("t", 1, 0, 9, 9, 9)
+    double = PartitionCount("t", 2, 0, 9, 11, 10)
+
+    assert [text.split(":")[0] for text in find_gaps([whole, gap, double])] == ["t/1", "t/2"]
+    assert landed_offsets([whole, gap]) == {"t": {0: 9, 1: 9}}
+
+
+def test_the_table_is_described_column_by_column() -> None:
+    ddl = bronze_ddl("delta.`/x`")
+
+    assert all(column.description.endswith(".") and column.name in ddl for column in BRONZE_COLUMNS)
+    assert len(set(bronze_column_names())) == len(BRONZE_COLUMNS)
+    assert set(STATISTICS_COLUMNS) <= set(bronze_column_names())
+    assert "PARTITIONED BY (event_date)" in ddl
+
+
+def test_settings_are_bounded_and_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_STREAMING_TRIGGER_SECONDS", "0.5")
+    assert StreamingSettings().trigger_seconds == 0.5
+    monkeypatch.setenv("TIDEMARK_STREAMING_TRIGGER_SECONDS", "0")
+    with pytest.raises(ValidationError):
+        StreamingSettings()
+
+
+def test_a_local_driver_listens_on_loopback_only_and_an_object_store_keeps_its_own_file_system() -> None:
+    local = spark_options(StreamingSettings(jars="/a.jar:/b.jar"))
+    remote = spark_options(StreamingSettings(master="k8s://x", checkpoint_dir="s3a://bucket/checkpoints"))
+
+    assert local["spark.driver.bindAddress"] == "127.0.0.1"
+    assert local["spark.driver.extraClassPath"] == "/a.jar:/b.jar"
+    assert "spark.driver.bindAddress" not in remote
+    assert "spark.hadoop.fs.file.impl" not in remote
+
+
+def test_waiting_for_kafka_is_bounded() -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += 30
+
+    with pytest.raises(KafkaUnreachableError, match=r"127\.0\.0\.1:1 is not ready"):
+        wait_for_topics("127.0.0.1:1", ("t",), timeout_seconds=20, sleep=sleep, clock=lambda: now[0])
