@@ -21,6 +21,8 @@ class ProcessSpec:
     after: tuple[str, ...] = ()
     is_task: bool = False
     user: str | None = None
+    # How far it stands back when processors are short, 0 to 19; what it starts stands back with it.
+    niceness: int = 0
     # Quick work in the supervisor before every start, e.g. removing the lock of a killed server.
     prepare: Callable[[], None] | None = None
     # Far above what a start takes: killing a slow start on a busy machine only makes it slower.

@@ -134,6 +134,8 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
             PROJECT_ROOT,
             health=health.GrpcHealth(ports.code_server, "DagsterApi"),
             after=("tables",),
+            # Builds are its children. They may take longer; taking events in, landing and answering may not.
+            niceness=10,
             # Runs do not survive it anyway: their hours stay dirty and are built again.
             stop_timeout_seconds=2.0,
         ),

@@ -142,7 +142,7 @@ class Supervised:
                 self.spec.prepare()
             with open_log(self.log_file) as log:
                 self._process = subprocess.Popen(
-                    child.wrap(self.spec.argv, self.spec.death_signal, self.spec.user),
+                    child.wrap(self.spec.argv, self.spec.death_signal, self.spec.user, self.spec.niceness),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

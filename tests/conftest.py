@@ -1,6 +1,10 @@
 """Fixtures that the tests of several packages need: real servers for a session, a database per test. Builders: tests/fixtures."""
 
 import os
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
 
 from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
 
@@ -16,3 +20,10 @@ def pytest_configure() -> None:
             name.startswith("TIDEMARK_") and name != "TIDEMARK_CACHE" and "_TEST_" not in name
         ):
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """Undoes what a run in this process told dbt through the environment."""
+    with mock.patch.dict(os.environ):
+        yield

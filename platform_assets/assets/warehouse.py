@@ -10,17 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 from dagster_dbt.asset_utils import build_dbt_specs
 from pydantic import Field
 
 from platform_assets.arrivals import cause_of
 from platform_assets.build import Builder, Outcome
 from platform_assets.code_version import read_code_version
+from platform_assets.column_metadata import ColumnMetadataFile
 from platform_assets.dbt_run import BuildFailedError, DbtRunner, failure_metadata
 from platform_assets.dbt_translator import OWNERS, DefinitionTranslator, merge_published
 from platform_assets.partitions import DAYS
 from platform_assets.reporting import has_partitions, materialize
+from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.settings import OrchestrationSettings
 from platform_assets.windows import Window, cut_by_rows, hours_of_days, parse_hours
@@ -103,7 +104,7 @@ SPECS, CHECK_SPECS = _make_specs()
     allow_arbitrary_check_specs=True,
 )
 def publish_hours(
-    context: dg.AssetExecutionContext, config: PublishConfig, dbt: DbtCliResource, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, config: PublishConfig, dbt: OfflineDbtCliResource, warehouse: WarehouseResource
 ) -> Iterator[Any]:
     """Builds the window of the run apart, checks it, publishes the difference."""
     hours = _requested_hours(context, config)
@@ -135,18 +136,20 @@ def publish_hours(
 def _publish(
     context: dg.AssetExecutionContext,
     config: PublishConfig,
-    dbt: DbtCliResource,
+    dbt: OfflineDbtCliResource,
     warehouse: WarehouseResource,
     window: Window,
     cause: str,
 ) -> Outcome:
-    runner = DbtRunner(dbt, warehouse.storage, MANIFEST)
+    code_version = read_code_version()
+    columns = ColumnMetadataFile(warehouse.storage.builds_dir, code_version)
+    runner = DbtRunner(dbt, warehouse.storage, MANIFEST, columns)
     builder = Builder(
         warehouse.storage,
         warehouse.engine,
         load_table_specs(MANIFEST),
         runner,
-        code_version=read_code_version(),
+        code_version=code_version,
         kept_builds=warehouse.orchestration.kept_builds,
     )
     if config.compare_first:

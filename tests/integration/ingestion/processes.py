@@ -40,8 +40,10 @@ class ApiProcess:
 
 
 @contextmanager
-def running_api(bootstrap: str, database_url: str, **settings: str) -> Iterator[ApiProcess]:
-    """`python -m ingestion.api` on a free port, until the block ends."""
+def running_api(
+    bootstrap: str, database_url: str, *, module: str = "ingestion.api", **settings: str
+) -> Iterator[ApiProcess]:
+    """`python -m ingestion.api`, or another module that serves the same, on a free port until the block ends."""
     port = free_port()
     environment = {
         **os.environ,
@@ -52,7 +54,7 @@ def running_api(bootstrap: str, database_url: str, **settings: str) -> Iterator[
         "TIDEMARK_INGESTION_REQUEST_TIMEOUT_SECONDS": "6",
         **settings,
     }
-    argv = child.wrap([sys.executable, "-m", "ingestion.api"], signal.SIGKILL)
+    argv = child.wrap([sys.executable, "-m", module], signal.SIGKILL)
     process = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
         running = ApiProcess(process, client)

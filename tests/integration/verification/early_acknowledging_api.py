@@ -1,0 +1,38 @@
+"""The ingestion API with a planted bug: it acknowledges before Kafka has the record. Started by test_planted_bugs."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from ingestion.api.__main__ import serve, sink_settings
+from ingestion.api.app import create_app
+from ingestion.api.postgres import PostgresLedger
+from ingestion.settings import IngestionSettings
+from ingestion.sinks import Outcome, OutgoingRecord
+from ingestion.sinks.kafka import KafkaSink
+from storage.control.engine import make_engine
+from storage.control.keys import KeyRing
+from storage.settings import StorageSettings
+
+
+class EarlySink(KafkaSink):
+    """Says "acknowledged" as soon as the producer has queued the records."""
+
+    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":
+        super().submit(records)
+        early: Future[Outcome] = Future()
+        early.set_result(Outcome())
+        return early
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> Outcome:
+        return self.submit(records).result()
+
+
+def main() -> None:
+    settings, storage = IngestionSettings(), StorageSettings()
+    engine = make_engine(storage)
+    sink = EarlySink(sink_settings(settings, storage.kafka_bootstrap_servers))
+    serve(create_app(settings, sink, KeyRing(engine), PostgresLedger(engine)), settings)
+
+
+if __name__ == "__main__":
+    main()
