@@ -114,16 +114,15 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
 
 def write_noop(rules: Any, settings: "StreamingSettings", records: "DataFrame", _batch_id: int) -> None:
     """The same rows as the landing job makes, thrown away."""
-    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
-
     from streaming.transforms import to_bronze
+    from streaming.writers import constant_instant
 
     rows = to_bronze(
         records.coalesce(settings.shuffle_partitions),
         dead_letter_topic=rules.dead_letter_topic,
         contracts=rules.contracts,
         first_day=rules.first_day,
-        ingested_at=F.lit(datetime.now(UTC)),
+        ingested_at=constant_instant(datetime.now(UTC)),
     )
     rows.write.format("noop").mode("overwrite").save()
 

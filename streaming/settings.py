@@ -37,7 +37,7 @@ class StreamingSettings(BaseSettings):
         default=1.0, ge=0.1, le=600, description="Pause between starts of import batches."
     )
     max_offsets_live: int = Field(
-        default=100_000, ge=100, le=5_000_000, description="Most records of one live batch: bounds its memory and time."
+        default=200_000, ge=100, le=5_000_000, description="Most records of one live batch: bounds its memory and time."
     )
     max_offsets_import: int = Field(
         default=200_000,

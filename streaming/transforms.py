@@ -44,6 +44,7 @@ def to_bronze(
         _header_text(headers.RECEIVED_AT).alias("received_text"),
         _dead_letter_header(dead_letter_topic, headers.DEAD_LETTER_STAGE).alias("stage"),
         _dead_letter_header(dead_letter_topic, headers.DEAD_LETTER_REASON).alias("reason"),
+        ingested_at.alias("ingested_at"),
     )
     parsed = read.withColumns(
         {"occurred_at": _instant(F.col("occurred_text")), "received_at": _instant(F.col("received_text"))}
@@ -56,7 +57,6 @@ def to_bronze(
     return timed.withColumns(
         {
             "app_id": F.coalesce(F.col("source"), F.lit(UNKNOWN_APP_ID)),
-            "ingested_at": ingested_at,
             "event_date": F.to_date(counted_at),
             "event_hour": F.date_trunc("HOUR", counted_at),
             "dlq_stage": F.when(
@@ -101,9 +101,12 @@ def _any_is_missing(*names: str) -> Column:
 
 
 def _header_text(name: str) -> Column:
-    """The first header of that name as text; null when absent, null or not UTF-8."""
-    matching = F.filter(F.col("headers"), lambda header: header["key"] == F.lit(name))
-    return F.try_validate_utf8(F.try_element_at(matching, F.lit(1))["value"].cast("string"))
+    """The first header of that name as text; null when absent, null or not UTF-8.
+
+    By position and not by `filter`: higher-order functions are interpreted, row by row and header by header.
+    """
+    place = F.array_position(F.col("headers")["key"], name) - 1  # -1 when absent: `get` gives null there
+    return F.try_validate_utf8(F.get(F.col("headers")["value"], place).cast("string"))
 
 
 def _dead_letter_header(dead_letter_topic: str, name: str) -> Column:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from streaming.bronze_table import BronzeTable
@@ -129,7 +129,7 @@ class BronzeWriter:
     def _append(
         self, query: LandingQuery, records: DataFrame, row_count: int, metadata: CommitMetadata, query_id: str
     ) -> None:
-        stamp = F.lit(format_instant(metadata.ingested_at)).cast("timestamp")
+        stamp = constant_instant(metadata.ingested_at)
         tasks = min(self._max_tasks, max(1, row_count // ROWS_PER_TASK))
         rows = to_bronze(
             records if query.one_file_per_date else records.coalesce(tasks),
@@ -149,6 +149,15 @@ class BronzeWriter:
             .option("userMetadata", metadata.to_json())
             .save(self._table.uri)
         )
+
+
+def constant_instant(moment: datetime) -> Column:
+    """The instant as a column whose generated code is the same for every instant.
+
+    Spark writes a timestamp literal into the code that it generates: every batch would be compiled anew, by Spark and by the JVM. An
+    array goes in by reference; its index must not be a constant, or the optimiser takes the element out again.
+    """
+    return F.get(F.array(F.lit(format_instant(moment)).cast("timestamp")), F.pmod(F.col("partition"), F.lit(1)))
 
 
 def _count_between(begins: Offsets | None, ends: Offsets, landed: Offsets) -> int:
