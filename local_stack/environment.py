@@ -15,7 +15,6 @@ from local_stack.ports import LOOPBACK
 from local_stack.settings import StackSettings
 
 PREFIX = "TIDEMARK_"
-FEW_CPUS = 4
 # Set by `tidemark env` beside the values of a stack, so that another stack started from that shell does not take them for the user's own.
 ORIGIN_VARIABLE = "TIDEMARK_ENV_OF"
 OWN_VARIABLES = ("TIDEMARK_HOME", "TIDEMARK_PORT_OFFSET", "TIDEMARK_CACHE", ORIGIN_VARIABLE)
@@ -42,7 +41,6 @@ def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str
         "TIDEMARK_STREAMING_JARS": spark_jars,
         "TIDEMARK_STREAMING_CHECKPOINT_DIR": str(home / "checkpoints" / "land_bronze"),
         "TIDEMARK_STREAMING_SCRATCH_DIR": str(home / "spark"),
-        "TIDEMARK_STREAMING_DRIVER_JAVA_OPTIONS": _driver_java_options(os.cpu_count() or 1),
         # Below the supervisor's own bound, so that a batch can end before the kill.
         "TIDEMARK_STREAMING_STOP_TIMEOUT_SECONDS": "8",
         "TIDEMARK_PLATFORM_DOCS_DIR": str(settings.docs_dir),
@@ -52,14 +50,6 @@ def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-
-
-def _driver_java_options(cpus: int) -> str:
-    """On few cores the optimising compiler takes more time from one-second batches than it ever gives back (decision 0007).
-
-    The code cache would be 48 MiB then, and Spark's code is swept out of it and compiled again for ever.
-    """
-    return "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=192m" if cpus <= FEW_CPUS else ""
 
 
 def merge(computed: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -135,7 +135,7 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
             health=health.GrpcHealth(ports.code_server, "DagsterApi"),
             after=("tables",),
             # Builds are its children. They may take longer; taking events in, landing and answering may not.
-            niceness=10,
+            niceness=5,
             # Runs do not survive it anyway: their hours stay dirty and are built again.
             stop_timeout_seconds=2.0,
         ),

@@ -53,10 +53,10 @@ class StreamingSettings(BaseSettings):
         default=15, ge=1, le=300, description="How long a stop waits for the running batch."
     )
     compact_every_seconds: float = Field(
-        default=60, ge=0, le=86_400, description="Pause between compactions of bronze; 0 switches them off."
+        default=300, ge=0, le=86_400, description="Pause between compactions of bronze; 0 switches them off."
     )
     compact_min_files: int = Field(
-        default=50, ge=2, le=10_000, description="Small files that one date must have before it is compacted."
+        default=100, ge=2, le=10_000, description="Small files that one date must have before it is compacted."
     )
     compact_file_size_mb: int = Field(
         default=32,
