@@ -10,6 +10,7 @@ range of its own, so no answer comes from the answer cache. Prints one JSON line
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,10 @@ from random import Random
 import duckdb
 import httpx
 
+from local_stack import child
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.postgres import create_database, running_postgres
+from local_stack.processes import BUILD_NICENESS
 from local_stack.waiting import wait_until
 from storage.control import migrate
 from storage.lake import create_missing_tables
@@ -149,12 +152,16 @@ def measure(settings: StorageSettings, phases: int, seconds: float, events_per_h
     }
     address = f"http://{LOOPBACK}:{environment['TIDEMARK_SERVING_PORT']}"
     server = subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stdout=sys.stderr)
+    # In a session and at a priority of its own, as the stack starts whatever publishes.
     pen = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.api_query", "--as-writer"],
+        child.wrap(
+            [sys.executable, "-m", "benchmarks.api_query", "--as-writer"], signal.SIGKILL, niceness=BUILD_NICENESS
+        ),
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         with httpx.Client(base_url=address, timeout=60) as client:

@@ -18,6 +18,8 @@ from local_stack.unprivileged import unprivileged_user
 # The landing job may end its batch first. The others answer what they hold and go.
 LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
+# How far builds stand back from taking events in, landing and answering (decision 0008).
+BUILD_NICENESS = 5
 
 
 def build_table(settings: StackSettings, stack: Mapping[str, str]) -> list[ProcessSpec]:
@@ -134,8 +136,8 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
             PROJECT_ROOT,
             health=health.GrpcHealth(ports.code_server, "DagsterApi"),
             after=("tables",),
-            # Builds are its children. They may take longer; taking events in, landing and answering may not.
-            niceness=5,
+            # Builds are its children.
+            niceness=BUILD_NICENESS,
             # Runs do not survive it anyway: their hours stay dirty and are built again.
             stop_timeout_seconds=2.0,
         ),

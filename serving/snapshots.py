@@ -6,6 +6,7 @@ attachment: the next try opens a new one, so a restarted PostgreSQL heals withou
 by a thread that asks the catalog a few times per second and opens the new one before readers are sent to it; it never goes back.
 """
 
+import os
 import shutil
 import threading
 import time
@@ -23,6 +24,7 @@ from serving.catalog import PublicationCatalog
 from serving.errors import ExpiredPublicationError, ServingError, UnavailableError, UnknownPublicationError
 from storage.duckdb_session import configure, load_extensions
 from storage.lake import attach_statement
+from storage.object_store import object_store_secret
 from storage.publications import Publication
 from storage.settings import StorageSettings
 
@@ -102,7 +104,7 @@ class SnapshotPool:
         s3 = ("httpfs",) if "s3://" in self._storage.lake_uri else ()
         load_extensions(self._root, self._storage, (*EXTENSIONS, *s3))
         if s3:
-            self._root.execute("CREATE OR REPLACE SECRET object_store (TYPE s3, PROVIDER credential_chain)")
+            self._root.execute(object_store_secret(os.environ))
         self._thread = threading.Thread(target=self._watch, name="publication-watch", daemon=True)
         self._thread.start()
 

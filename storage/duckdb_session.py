@@ -3,11 +3,13 @@
 What is attached to the connection is the caller's business (see `storage.lake`).
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import duckdb
 
+from storage.object_store import object_store_secret
 from storage.settings import StorageSettings
 
 DEFAULT_EXTENSIONS = ("delta",)
@@ -46,7 +48,7 @@ def open_session(
         configure(connection, settings)
         load_extensions(connection, settings, wanted)
         if "httpfs" in wanted:
-            connection.execute("CREATE OR REPLACE SECRET object_store (TYPE s3, PROVIDER credential_chain)")
+            connection.execute(object_store_secret(os.environ))
         yield connection
     finally:
         connection.close()

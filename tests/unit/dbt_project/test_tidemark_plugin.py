@@ -11,6 +11,8 @@ sys.path.append(str(Path(__file__).parents[3] / "dbt_project" / "plugins"))
 
 from tidemark_plugin import BuildSettings, attach_statement, bronze_view_statement, object_store_secret
 
+from storage.object_store import object_store_secret as storage_secret
+
 
 def _settings(**changes: object) -> BuildSettings:
     return BuildSettings.model_validate({"catalog": "postgresql://tidemark@localhost/lake", "snapshot": 7, **changes})
@@ -63,10 +65,14 @@ def test_bronze_is_a_view_at_its_version(version: int | None, argument: str) -> 
 
 
 def test_the_object_store_secret_names_what_the_environment_has() -> None:
-    secret = object_store_secret(
-        {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "se'cret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9000"}
-    )
+    environment = {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "se'cret",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+    }
+    secret = object_store_secret(environment)
 
+    assert secret == storage_secret(environment)
     assert secret == (
         "CREATE OR REPLACE SECRET object_store (TYPE s3, KEY_ID 'id', SECRET 'se''cret', "
         "ENDPOINT '127.0.0.1:9000', URL_STYLE 'path', USE_SSL false)"

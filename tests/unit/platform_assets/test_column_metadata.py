@@ -1,0 +1,45 @@
+"""Column metadata is kept once per code version, whole or not at all."""
+
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from platform_assets.column_metadata import ColumnMetadataFile, count_rows
+
+EVENTS, HOURS = dg.AssetKey(["silver", "events"]), dg.AssetKey(["gold", "agg_hour_events"])
+
+
+def materialization(key: dg.AssetKey, *, with_lineage: bool = True) -> dg.AssetMaterialization:
+    schema = dg.TableSchema(columns=[dg.TableColumn("event_count", "bigint")])
+    lineage = dg.TableColumnLineage({"event_count": [dg.TableColumnDep(EVENTS, "event_id")]})
+    metadata = {"dagster/column_schema": schema} | ({"dagster/column_lineage": lineage} if with_lineage else {})
+    return dg.AssetMaterialization(key, metadata=metadata)
+
+
+def test_what_was_written_is_read_back_by_a_later_run_of_the_same_code_only(tmp_path: Path) -> None:
+    events = [materialization(EVENTS), materialization(HOURS)]
+    for _ in range(2):
+        written = ColumnMetadataFile(tmp_path, "v1").write([*events, "not a materialisation"])
+    assert ColumnMetadataFile(tmp_path, "v1").read() == written
+    assert written[HOURS] == dict(events[1].metadata)
+    assert ColumnMetadataFile(tmp_path, "v2").read() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["column_metadata_v1.json"]
+
+
+def test_nothing_is_kept_when_a_table_lacks_its_lineage(tmp_path: Path) -> None:
+    found = ColumnMetadataFile(tmp_path, "v1").write([materialization(EVENTS, with_lineage=False)])
+    assert list(found[EVENTS]) == ["dagster/column_schema"]
+    assert ColumnMetadataFile(tmp_path, "v1").read() is None
+
+
+def test_a_broken_file_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "column_metadata_v1.json").write_text("{")
+    assert ColumnMetadataFile(tmp_path, "v1").read() is None
+
+
+def test_rows_of_each_table_are_counted(tmp_path: Path) -> None:
+    build_file = tmp_path / "build.duckdb"
+    with duckdb.connect(str(build_file)) as build:
+        build.execute("create schema silver; create table silver.events as select unnest([1, 2, 3]) as event_id")
+    assert count_rows(build_file, [EVENTS]) == {EVENTS: 3}
