@@ -134,9 +134,10 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
         extensions_dir=stack.home / "duckdb_extensions",
     )
     # Warm-up: the first batches of Spark, the first build, and the docs that follow it once.
-    send(stack, "warm", rate, 10, [])
+    warm_up: list[int] = []
+    send(stack, "warm", rate, 10, warm_up)
     stack.settle(300)
-    send(stack, "warm-again", rate, 20, [])
+    send(stack, "warm-again", rate, 20, warm_up)
     bronze, gold, accepted = Marks(), Marks(), []
     sender = threading.Thread(target=send, args=(stack, "load", rate, seconds, accepted))
     sender.start()
@@ -156,7 +157,7 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
     drain(settings, bronze, gold)
     stack.settle(300)
     verdict = stack.verify()
-    lost = sum(accepted) + rate * 30 // BATCH * BATCH - verdict["counts"]["silver"]
+    lost = sum(warm_up) + sum(accepted) - verdict["counts"]["silver"]
     half = len(bronze.lags) // 2
     growth = statistics.mean(bronze.lags[half:]) - statistics.mean(bronze.lags[:half])
     results = [

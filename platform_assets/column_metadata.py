@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._check import CheckError
 from dagster._serdes import deserialize_value, serialize_value
+from dagster_shared.serdes.errors import DeserializationError
 
 KEPT = ("dagster/column_schema", "dagster/column_lineage")
 ByAsset = dict[dg.AssetKey, dict[str, Any]]
@@ -23,18 +25,12 @@ class ColumnMetadataFile:
         self._path = folder / f"column_metadata_{code_version}.json"
 
     def read(self) -> ByAsset | None:
-        """What an earlier run of this code found, or None."""
+        """What an earlier run of this code found, or None; also where another version of Dagster wrote it in a way of its own."""
         try:
             kept = json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
+            return {dg.AssetKey.from_user_string(key): _unpack(entries) for key, entries in kept.items()}
+        except (FileNotFoundError, ValueError, DeserializationError, CheckError):
             return None
-        return {
-            dg.AssetKey.from_user_string(key): {
-                name: deserialize_value(packed, (dg.TableSchemaMetadataValue, dg.TableColumnLineageMetadataValue))
-                for name, packed in entries.items()
-            }
-            for key, entries in kept.items()
-        }
 
     def write(self, events: Iterable[Any]) -> ByAsset:
         """Keeps what the events carry, and gives it back. Where one lacks its columns nothing is kept: the next run tries again."""
@@ -53,6 +49,11 @@ class ColumnMetadataFile:
             draft.write_text(json.dumps(packed))
             draft.replace(self._path)
         return found
+
+
+def _unpack(entries: dict[str, str]) -> dict[str, Any]:
+    kinds = (dg.TableSchemaMetadataValue, dg.TableColumnLineageMetadataValue)
+    return {name: deserialize_value(packed, kinds) for name, packed in entries.items()}
 
 
 def count_rows(build_file: Path, keys: Iterable[dg.AssetKey]) -> dict[dg.AssetKey, int]:

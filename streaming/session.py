@@ -12,6 +12,8 @@ from streaming.settings import StreamingSettings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Spark loads some 190 MiB of classes; from the JVM's default of 21 each growth on the way there is a full collection.
+METASPACE_OPTION = "-XX:MetaspaceSize=192m"
 PARQUET_ROW_GROUP_BYTES = 32 * 1024 * 1024
 # Nearly every row has a value of its own here: a dictionary is filled, found too large, and thrown away.
 DISTINCT_COLUMNS = (
@@ -42,7 +44,7 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "WARN",
         "spark.driver.memory": f"{settings.driver_memory_mb}m",
-        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:MetaspaceSize=192m -XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC "
+        "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC {METASPACE_OPTION} -XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC "
         f"-Djdk.lang.Process.launchMechanism=VFORK {settings.driver_java_options}".rstrip(),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",

@@ -73,6 +73,12 @@ def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
         materialization.asset_key.to_user_string(): materialization.metadata.get("dagster/row_count")
         for materialization in _materializations(instance, again.run_id)
     }
+    for run_id in (result.run_id, again.run_id):  # found by the first run of this code, attached by the second
+        found = {item.asset_key.to_user_string(): item.metadata for item in _materializations(instance, run_id)}
+        lineage = found["gold/agg_day_events"]["dagster/column_lineage"].value
+        assert lineage.deps_by_column["event_count"]
+        assert found["gold/agg_day_events"]["dagster/column_schema"].value.columns
+    assert list(lakehouse.settings.builds_dir.glob("column_metadata_*.json"))
     row_count = row_counts["silver/events"]
     assert row_count is not None
     assert row_count.value == 2
