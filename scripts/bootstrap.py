@@ -93,7 +93,7 @@ def check_disk() -> "str | None":
 
 def expected_stamp() -> str:
     """Hash of everything the virtual environment is made from."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]} uv {UV_VERSION} {ROOT}".encode())
+    digest = hashlib.sha256(f"{sys.version_info[:2]} uv {UV_VERSION} {ROOT} compiled".encode())
     for path in (LOCK, ROOT / "pyproject.toml", ROOT / "local_stack" / "ivy.xml"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -131,10 +131,22 @@ def install() -> None:
         uv_install(uv, "--require-hashes", "-r", first.name)
     uv_install(uv, "--require-hashes", "--no-build-isolation-package", "pyspark", "-r", str(LOCK))
     uv_install(uv, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
-    say("retrieving the jars of Spark and Kafka (kept for other checkouts)")
-    run([str(python), "-m", "local_stack.jars"])
+    say("retrieving the jars of Spark and Kafka (kept for other checkouts), compiling Python meanwhile")
+    with compile_bytecode(python):
+        run([str(python), "-m", "local_stack.jars"])
     STAMP.write_text(expected_stamp())
     say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def compile_bytecode(python: Path) -> "subprocess.Popen[bytes]":
+    """Starts compiling everything that is imported. Where PYTHONDONTWRITEBYTECODE is set, each process would do it anew: a run of
+    Dagster and its dbt took 15 s of processor time to import without, 8 s with. What cannot be compiled is never imported either.
+    """
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    libraries = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    folders = [libraries, *sorted(str(path.parent) for path in ROOT.glob("*/__init__.py"))]
+    argv = [str(python), "-m", "compileall", "-q", "-q", "-j", "0", "-x", r"site-packages/(pip|.*/tests)/", *folders]
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL)
 
 
 def lines_of(package: str) -> str:
