@@ -153,15 +153,21 @@ def scope_condition(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> str:
 
 
 def apply_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Difference:
-    """Makes the published rows of the scope equal to the build's, touching only rows that differ. Whole rows are compared."""
+    """Makes the published rows of the scope equal to the build's, touching only rows that differ. Whole rows are compared.
+
+    Raises:
+        PromotionError: the numbers of rows are not equal then, because the build has one row twice.
+    """
     condition = scope_condition(lake, spec)
     columns, name = spec.column_list, spec.qualified_name
     for target, left, right in (("removed", "lake", "build"), ("added", "build", "lake")):
-        lake.execute(
-            f"create or replace temp table {target} as "
-            f"select {columns} from {left}.{name} where {condition} except all select {columns} from {right}.{name} where {condition}"
-        )
+        lake.execute(f"create or replace temp table {target} as {_rows_without_equal(spec, condition, left, right)}")
     removed, added = (_count(lake, table) for table in ("removed", "added"))
+    built, published = (_count(lake, f"{side}.{name} where {condition}") for side in ("build", "lake"))
+    if built != published - removed + added:
+        raise PromotionError(
+            f"{name} has {built} rows in the build, but would have {published - removed + added}: a row is there twice."
+        )
     if removed:
         match = " and ".join(f'published."{column}" is not distinct from removed."{column}"' for column in spec.key)
         lake.execute(
@@ -172,8 +178,17 @@ def apply_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Differ
     return Difference(name, added, removed)
 
 
-def _count(lake: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = lake.execute(f"select count(*) from {table}").fetchone()
+def _rows_without_equal(spec: TableSpec, condition: str, left: str, right: str) -> str:
+    """The left rows of the scope that have no equal on the right. An anti join: `except all` numbers all rows first, at four times the cost."""
+    equal = " and ".join(f'this."{column}" is not distinct from other."{column}"' for column, _ in spec.columns)
+    return (
+        f"select {spec.column_list} from {left}.{spec.qualified_name} as this where {condition} and not exists "
+        f"(select 1 from (select {spec.column_list} from {right}.{spec.qualified_name} where {condition}) as other where {equal})"
+    )
+
+
+def _count(lake: duckdb.DuckDBPyConnection, rows: str) -> int:
+    row = lake.execute(f"select count(*) from {rows}").fetchone()
     return int(row[0]) if row else 0
 
 
@@ -212,12 +227,9 @@ def compare(
 
 
 def _count_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Difference:
-    condition, columns, name = scope_condition(lake, spec), spec.column_list, spec.qualified_name
-    counts = []
-    for left, right in (("build", "lake"), ("lake", "build")):
-        row = lake.execute(
-            f"select count(*) from (select {columns} from {left}.{name} where {condition} "
-            f"except all select {columns} from {right}.{name} where {condition})"
-        ).fetchone()
-        counts.append(int(row[0]) if row else 0)
-    return Difference(name, counts[0], counts[1])
+    condition = scope_condition(lake, spec)
+    added, removed = (
+        _count(lake, f"({_rows_without_equal(spec, condition, left, right)})")
+        for left, right in (("build", "lake"), ("lake", "build"))
+    )
+    return Difference(spec.qualified_name, added, removed)

@@ -48,17 +48,26 @@
     end
 {%- endmacro %}
 
+{#- The fields of both contracts, in the order of the parsed body. -#}
+{% macro body_fields() -%}
+    {{ return([
+        "event_id", "event_type", "user_id", "timestamp", "platform", "content_id", "session_id", "device_type", "location", "metadata",
+        "payload"
+    ]) }}
+{%- endmacro %}
+
 {#-
   True where one object, at any depth, has a key twice. The usual shapes, a flat body and one with metadata or payload, are compared
-  directly; only documents with more objects pay for the walk over every node.
+  directly; only documents with more objects pay for the walk over every node. Known fields that are as many as the names are distinct.
 -#}
-{% macro has_duplicate_key(document, object_count) -%}
+{% macro has_duplicate_key(document, braces) -%}
     case
-        when list_unique(json_keys({{ document }})) <> len(json_keys({{ document }})) then true
-        when {{ object_count }} = 1 then false
-        when {{ object_count }} = 2 and json_type(fields.metadata) = 'OBJECT'
+        when len(json_keys({{ document }})) <> {% for name in body_fields() %}(fields.{{ name }} is not null)::int{{ " + " if not loop.last }}{% endfor %}
+            and list_unique(json_keys({{ document }})) <> len(json_keys({{ document }})) then true
+        when {{ braces }} = 1 then false
+        when {{ braces }} = 2 and json_type(fields.metadata) = 'OBJECT'
             then list_unique(json_keys(fields.metadata)) <> len(json_keys(fields.metadata))
-        when {{ object_count }} = 2 and json_type(fields.payload) = 'OBJECT'
+        when {{ braces }} = 2 and json_type(fields.payload) = 'OBJECT'
             then list_unique(json_keys(fields.payload)) <> len(json_keys(fields.payload))
         else len(list_filter(
             json_extract({{ document }}, concat('$', '..*')),  {#- in two pieces: sqlglot, which reads the column lineage, knows no such path -#}
@@ -111,6 +120,14 @@
 {%- endmacro %}
 
 {#-
+  What a document has somewhere if its skeleton has a comma before a closing bracket, NaN, an infinity, or a number that may be out of
+  range: a value follows the beginning, a colon, a comma, an opening bracket or white space.
+-#}
+{% macro suspicious_text() -%}
+    (?:^|[:,\[\s])[-+]?(?:[nN][aA]|[iI][nN]|[0-9]{19}|[0-9][0-9.]*[eE][+]?[0-9]{2})|,\s*[}\]]
+{%- endmacro %}
+
+{#-
   Bronze rows with the verdict on each: `reason` (null for a valid row), `stage` (where it was rejected), `fields` (the parsed body, null
   unless it is a JSON object) and every column of the source.
 
@@ -131,25 +148,36 @@
         from decoded
     ),
 
-    -- The document without what its strings say: brackets, literals and numbers can be looked at by themselves.
-    parsed as (
+    shapes as (
         select
             *,
-            regexp_replace(document, '"(?:\\.|[^"\\])*"', '""', 'g') as skeleton,
+            -- A string's braces count too: never too few.
+            strlen(document) - strlen(replace(document, '{', '')) as braces,
             from_json(
                 case when json_type(document) = 'OBJECT' then document end,
-                '{
-                    "event_id": "JSON", "event_type": "JSON", "user_id": "JSON", "timestamp": "JSON", "platform": "JSON",
-                    "content_id": "JSON", "session_id": "JSON", "device_type": "JSON", "location": "JSON", "metadata": "JSON",
-                    "payload": "JSON"
-                }'
+                '{ {%- for name in body_fields() %}"{{ name }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
             ) as fields
         from documents
     ),
 
+    -- The document without what its strings say: brackets, literals and numbers can be looked at by themselves. Null where that could tell
+    -- nothing, which is nearly always and saves a third of the time: a rule that needs it asks for a superset of what it looks for here.
+    parsed as (
+        select
+            *,
+            case
+                when
+                    regexp_matches(document, '{{ suspicious_text() }}')
+                    or braces > {{ max_json_depth() }}
+                    or contains(document, '[')
+                    then regexp_replace(document, '"(?:\\.|[^"\\])*"', '""', 'g')
+            end as skeleton
+        from shapes
+    ),
+
     judged as (
         select
-            * exclude (body, skeleton),
+            * exclude (body, braces, skeleton),
             case
                 when rejection_reason is not null then rejection_reason
                 when dlq_stage is not null then 'unspecified'
@@ -167,7 +195,7 @@
                 when {{ has_number_out_of_range("skeleton") }} then 'number_out_of_range'
                 when {{ is_too_deep("skeleton") }} then 'too_deep'
                 when json_type(document) <> 'OBJECT' then 'not_an_object'
-                when {{ has_duplicate_key("document", "length(skeleton) - length(replace(skeleton, '{', ''))") }} then 'duplicate_key'
+                when {{ has_duplicate_key("document", "braces") }} then 'duplicate_key'
                 when {{ has_nul_character("document") }} then 'invalid_field'
                 -- A record is filed under its occurred_at unless that is implausible: then the filed hour is another one.
                 when date_trunc('hour', occurred_at) > event_hour then 'occurred_in_future'
