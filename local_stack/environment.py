@@ -44,6 +44,7 @@ def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str
         # Below the supervisor's own bound, so that a batch can end before the kill.
         "TIDEMARK_STREAMING_STOP_TIMEOUT_SECONDS": "8",
         "TIDEMARK_PLATFORM_DOCS_DIR": str(settings.docs_dir),
+        "TIDEMARK_PLATFORM_DBT_EXECUTABLE": str(settings.dbt_command),
         "DAGSTER_HOME": str(settings.dagster_dir),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         # A run over a year of days plans and reports 350 events per asset: one by one that takes minutes, in batches seconds.

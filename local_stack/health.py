@@ -4,8 +4,10 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from local_stack.fork_server import client
 from local_stack.ports import LOOPBACK, is_listening
 
 TIMEOUT_SECONDS = 2.0
@@ -37,6 +39,20 @@ class Tcp:
 
     def is_healthy(self, _age_seconds: float, /) -> bool:
         return is_listening(self.port)
+
+
+@dataclass(frozen=True)
+class UnixSocket:
+    """Something accepts connections on the socket."""
+
+    path: Path
+
+    def is_healthy(self, _age_seconds: float, /) -> bool:
+        try:
+            client.connect(str(self.path), timeout_seconds=0).close()
+        except client.ForkServerError:
+            return False
+        return True
 
 
 @dataclass(frozen=True)

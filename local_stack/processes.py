@@ -3,6 +3,8 @@
 Pure but for the paths it names; `local_stack.supervisor` runs it. One-time steps are tasks of the same table (`local_stack.initialise`).
 """
 
+import json
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from local_stack import environment, health, postgres
 from local_stack.broker import Broker
+from local_stack.fork_server import client
 from local_stack.ports import LOOPBACK
 from local_stack.process_spec import ProcessSpec
 from local_stack.settings import PROJECT_ROOT, StackSettings
@@ -20,6 +23,7 @@ LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
 # How far builds stand back from taking events in, landing and answering (decision 0008).
 BUILD_NICENESS = 5
+DEFINITIONS = ("-m", "platform_assets.definitions", "--location-name", "tidemark")
 
 
 def build_table(settings: StackSettings, stack: Mapping[str, str]) -> list[ProcessSpec]:
@@ -131,14 +135,31 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
     webserver_url = f"http://{LOOPBACK}:{ports.dagster}"
     return [
         ProcessSpec(
-            "code_server",
-            _python("local_stack.code_server"),
+            "fork_server",
+            _python("local_stack.fork_server.server", str(settings.fork_server_socket)),
             PROJECT_ROOT,
-            health=health.GrpcHealth(ports.code_server, "DagsterApi"),
-            after=("tables",),
+            health=health.UnixSocket(settings.fork_server_socket),
+            after=("database", "models"),
             # Builds are its children.
             niceness=BUILD_NICENESS,
             # Runs do not survive it anyway: their hours stay dirty and are built again.
+            stop_timeout_seconds=2.0,
+        ),
+        ProcessSpec(
+            "code_server",
+            (
+                str(scripts / "dagster"),
+                "code-server",
+                "start",
+                "-h",
+                LOOPBACK,
+                "-p",
+                str(ports.code_server),
+                *DEFINITIONS,
+            ),
+            PROJECT_ROOT,
+            health=health.GrpcHealth(ports.code_server, "DagsterApi"),
+            after=("tables",),
             stop_timeout_seconds=2.0,
         ),
         ProcessSpec(
@@ -154,7 +175,7 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
             (str(scripts / "dagster-daemon"), "run", "-w", workspace),
             PROJECT_ROOT,
             health=health.DagsterDaemons(webserver_url),
-            after=("code_server",),
+            after=("code_server", "fork_server"),
             stop_signal=signal.SIGINT,
             stop_timeout_seconds=3.0,
         ),
@@ -162,11 +183,23 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
 
 
 def prepare_folders(settings: StackSettings) -> None:
-    """Makes the folders, and Dagster's home with the project's instance file and a workspace that names our code server. Idempotent."""
+    """Makes the folders, Dagster's home with the project's instance file and this stack's servers, and the dbt command. Idempotent."""
     for folder in (settings.logs_dir, settings.home / "spark", settings.docs_dir, settings.dagster_dir):
         folder.mkdir(parents=True, exist_ok=True)
-    (settings.dagster_dir / "dagster.yaml").write_text((PROJECT_ROOT / "dagster.yaml").read_text())
+    (settings.dagster_dir / "dagster.yaml").write_text(
+        (PROJECT_ROOT / "dagster.yaml").read_text()
+        + "\nrun_launcher:\n  module: local_stack.fork_server.launcher\n  class: ForkServerRunLauncher\n"
+        f"  config:\n    socket: {json.dumps(str(settings.fork_server_socket))}\n"
+    )
     (settings.dagster_dir / "workspace.yaml").write_text(
         "load_from:\n  - grpc_server:\n"
         f"      host: {LOOPBACK}\n      port: {settings.ports.code_server}\n      location_name: tidemark\n"
     )
+    write_dbt_command(settings.dbt_command, settings.fork_server_socket)
+
+
+def write_dbt_command(path: Path, socket: Path) -> None:
+    """A `dbt` that the fork server runs."""
+    command = shlex.join([sys.executable, "-I", "-S", client.__file__, str(socket), "dbt"])
+    path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    path.chmod(0o755)

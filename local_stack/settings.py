@@ -70,6 +70,16 @@ class StackSettings(BaseSettings):
         return self.home / "dbt_docs"
 
     @property
+    def fork_server_socket(self) -> Path:
+        """Where the fork server listens."""
+        return self.dagster_dir / "fork_server.sock"
+
+    @property
+    def dbt_command(self) -> Path:
+        """A `dbt` that starts without importing dbt."""
+        return self.dagster_dir / "dbt"
+
+    @property
     def dagster_dir(self) -> Path:
         """DAGSTER_HOME of this stack."""
         return self.home / "dagster"

@@ -1,10 +1,12 @@
-"""Fails runs whose process is gone, so that the next tick may ask for their hours again. Run when the code server starts.
+"""Fails runs whose process is gone, so that the next tick may ask for their hours again: `python -m platform_assets.recovery [RUN_ID…]`.
 
-The default launcher cannot see that a run died together with its code server: such a run would stay STARTED for ever and hold its lane.
+What starts runs calls it: at its own start for all runs, because nobody else sees that one died together with its parent and it would
+stay STARTED for ever and hold its lane; later for a run whose process ended badly.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 
 import dagster as dg
 import psutil
@@ -14,14 +16,12 @@ PID_LABEL = "pid"
 CLOCK_SLACK_SECONDS = 5.0
 
 
-def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Ids of the runs that were marked failed: under way by the books, without a living process. Idempotent."""
+def fail_dead_runs(instance: dg.DagsterInstance, run_ids: Sequence[str] = ()) -> list[str]:
+    """Ids of the runs, of all or of the given ones, that it marked failed: under way by the books, without a living process. Idempotent."""
     failed = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
+    for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids) or None, statuses=IN_PROGRESS_RUN_STATUSES)):
         if not _has_process(instance, run.run_id):
-            instance.report_run_failed(
-                run, "The process of this run died with its code server. Its hours stay dirty and are built again."
-            )
+            instance.report_run_failed(run, "The process of this run died. Its hours stay dirty and are built again.")
             failed.append(run.run_id)
     return failed
 
@@ -45,7 +45,7 @@ def _has_process(instance: dg.DagsterInstance, run_id: str) -> bool:
 def main() -> None:
     """Prints the ids as JSON."""
     with dg.DagsterInstance.get() as instance:
-        json.dump(fail_dead_runs(instance), sys.stdout)
+        json.dump(fail_dead_runs(instance, sys.argv[1:]), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Settings of orchestration: how much one run builds, how often sensors look. Addresses of data are in `storage.settings`."""
 
+import os
+import sys
 from pathlib import Path
 
 from pydantic import Field
@@ -8,12 +10,19 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
+def installed_dbt() -> str:
+    """The dbt beside the running interpreter."""
+    beside = Path(sys.executable).parent / "dbt"
+    return os.fspath(beside) if beside.exists() else "dbt"
+
+
 class OrchestrationSettings(BaseSettings):
     """Every knob has a bound and a reason; the defaults suit two cores."""
 
     model_config = SettingsConfigDict(env_prefix="TIDEMARK_PLATFORM_", frozen=True, extra="ignore")
 
     dbt_project_dir: Path = Field(default=PROJECT_ROOT / "dbt_project", description="The dbt project.")
+    dbt_executable: str = Field(default="", description="The dbt command. Empty: the one beside the interpreter.")
     docs_dir: Path = Field(default=Path(".tidemark/dbt_docs"), description="Where generated dbt docs are served from.")
     sensor_interval_seconds: int = Field(default=5, ge=1, le=300, description="Pause between two looks of a sensor.")
     max_rows_per_build: int = Field(
@@ -34,3 +43,8 @@ class OrchestrationSettings(BaseSettings):
     recent_publications_kept_hours: int = Field(
         default=1, ge=0, description="Younger publications never expire: readers may still hold them."
     )
+
+    @property
+    def dbt_command(self) -> str:
+        """What to run for dbt."""
+        return self.dbt_executable or installed_dbt()

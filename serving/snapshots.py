@@ -22,7 +22,7 @@ import structlog
 
 from serving.catalog import PublicationCatalog
 from serving.errors import ExpiredPublicationError, ServingError, UnavailableError, UnknownPublicationError
-from storage.duckdb_session import configure, load_extensions
+from storage.duckdb_session import configure, connect_in_memory, load_extensions
 from storage.lake import attach_statement
 from storage.object_store import object_store_secret
 from storage.publications import Publication
@@ -94,7 +94,7 @@ class SnapshotPool:
         self._attached_count = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._root = duckdb.connect()
+        self._root = connect_in_memory()
 
     def start(self) -> None:
         """Prepares DuckDB and starts looking for publications. Works with database and lake down: it keeps trying."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from storage.duckdb_session import configure, load_extensions, open_session
+from storage.duckdb_session import configure, connect_in_memory, load_extensions, open_session
 from storage.settings import StorageSettings
 from storage.tables import CATALOG_SCHEMA, TableSpec, load_table_specs
 
@@ -43,7 +43,7 @@ def connect(
     settings: StorageSettings, *, read_only: bool = True, snapshot_id: int | None = None
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with the lake attached as `lake`, at a snapshot when one is given. The caller closes it."""
-    connection = duckdb.connect()
+    connection = connect_in_memory()
     try:
         configure(connection, settings)
         load_extensions(connection, settings, LAKE_EXTENSIONS)

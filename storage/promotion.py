@@ -179,7 +179,7 @@ def apply_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> Differ
 
 
 def _rows_without_equal(spec: TableSpec, condition: str, left: str, right: str) -> str:
-    """The left rows of the scope that have no equal on the right. An anti join: `except all` numbers all rows first, at four times the cost."""
+    """The left rows of the scope that have no equal on the right. `except all` would number all rows first, at four times the cost."""
     equal = " and ".join(f'this."{column}" is not distinct from other."{column}"' for column, _ in spec.columns)
     return (
         f"select {spec.column_list} from {left}.{spec.qualified_name} as this where {condition} and not exists "

@@ -78,8 +78,8 @@ class Plugin(BasePlugin):
             raise DbtRuntimeError(f"TIDEMARK_BUILD_* settings are wrong: {problems}.") from error
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Names the run's own file in place of the profile's."""
-        del config
+        """Names the run's own file in place of the profile's, and takes extensions unasked: the wheels' hashes were checked at set-up."""
+        config["allow_unsigned_extensions"] = "true"
         if self.settings.file is not None:
             creds.path = str(self.settings.file)
         Path(creds.path).parent.mkdir(parents=True, exist_ok=True)

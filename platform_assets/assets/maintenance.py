@@ -11,7 +11,6 @@ from platform_assets.assets.warehouse import PUBLICATION
 from platform_assets.build import newest_build
 from platform_assets.code_version import read_code_version
 from platform_assets.dbt_translator import OWNERS
-from platform_assets.resources.dbt import dbt_executable
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.retention import choose_kept
 
@@ -70,7 +69,7 @@ def dbt_docs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) ->
         "DBT_LOG_PATH": str(target),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-    command = [dbt_executable(), "docs", "generate", "--profiles-dir", str(settings.dbt_project_dir)]
+    command = [settings.dbt_command, "docs", "generate", "--profiles-dir", str(settings.dbt_project_dir)]
     done = subprocess.run(
         command, cwd=settings.dbt_project_dir, env=environment, capture_output=True, text=True, timeout=300, check=False
     )

@@ -143,7 +143,7 @@ def _publish(
 ) -> Outcome:
     code_version = read_code_version()
     columns = ColumnMetadataFile(warehouse.storage.builds_dir, code_version)
-    runner = DbtRunner(dbt, warehouse.storage, MANIFEST, columns)
+    runner = DbtRunner(dbt.using(warehouse.orchestration.dbt_command), warehouse.storage, MANIFEST, columns)
     builder = Builder(
         warehouse.storage,
         warehouse.engine,

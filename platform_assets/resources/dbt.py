@@ -2,16 +2,14 @@
 
 import importlib.metadata
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import chdir
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_dbt import DbtCliResource
 from packaging import version
 
-from platform_assets.settings import OrchestrationSettings
+from platform_assets.settings import OrchestrationSettings, installed_dbt
 
 if TYPE_CHECKING:
     from dbt.adapters.base.impl import BaseAdapter
@@ -32,19 +30,19 @@ class OfflineDbtCliResource(DbtCliResource):
         del args
         return None  # type: ignore[return-value]  # the invocation takes None as "no adapter"
 
+    def using(self, executable: str) -> "OfflineDbtCliResource":
+        """The same with another dbt command: the environment may name one, and is not read at import."""
+        return OfflineDbtCliResource(
+            project_dir=self.project_dir, profiles_dir=self.profiles_dir, dbt_executable=executable
+        )
+
     def open_adapter(self, args: Sequence[str]) -> "BaseAdapter":
         """What dagster-dbt asks for relations and their columns: an adapter of this process, reading the finished build."""
         with chdir(self.project_dir):
             return super()._initialize_dbt_core_adapter(args)
 
 
-def dbt_executable() -> str:
-    """The dbt beside the running interpreter."""
-    beside = Path(sys.executable).parent / "dbt"
-    return os.fspath(beside) if beside.exists() else "dbt"
-
-
 def make_dbt_resource() -> OfflineDbtCliResource:
     """The project's dbt. Opens nothing."""
     project_dir = os.fspath(OrchestrationSettings.model_fields["dbt_project_dir"].default)
-    return OfflineDbtCliResource(project_dir=project_dir, profiles_dir=project_dir, dbt_executable=dbt_executable())
+    return OfflineDbtCliResource(project_dir=project_dir, profiles_dir=project_dir, dbt_executable=installed_dbt())
