@@ -1,7 +1,8 @@
 """Fails runs whose process is gone, so that the next tick may ask for their hours again: `python -m platform_assets.recovery [RUN_ID…]`.
 
 What starts runs calls it: at its own start for all runs, because nobody else sees that one died together with its parent and it would
-stay STARTED for ever and hold its lane; later for a run whose process ended badly.
+stay STARTED for ever and hold its lane; later for a run whose process ended badly. At the start it also makes the pool of builds known,
+which Dagster does not limit before its second look at the queue.
 """
 
 import json
@@ -14,6 +15,8 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 PID_LABEL = "pid"
 CLOCK_SLACK_SECONDS = 5.0
+# Publishing is one writer's work; dagster.yaml gives every pool one place.
+BUILDS_POOL = "builds"
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, run_ids: Sequence[str] = ()) -> list[str]:
@@ -45,6 +48,8 @@ def _has_process(instance: dg.DagsterInstance, run_id: str) -> bool:
 def main() -> None:
     """Prints the ids as JSON."""
     with dg.DagsterInstance.get() as instance:
+        if not sys.argv[1:] and BUILDS_POOL not in instance.event_log_storage.get_concurrency_keys():
+            instance.event_log_storage.initialize_concurrency_limit_to_default(BUILDS_POOL)
         json.dump(fail_dead_runs(instance, sys.argv[1:]), sys.stdout)
 
 

@@ -76,6 +76,7 @@ class Program:
             code = f"import sys; sys.argv = {self.argv!r}; from {self.module} import {self.function}; {self.function}()"
             os.execv(sys.executable, [sys.executable, "-c", code])  # noqa: S606 - no shell is the point
         sys.argv = list(self.argv)
+        sys.modules["__main__"].__package__ = None  # else click would name the program after this module
         random.seed()
         set_process_name(self.argv[0])
         getattr(importlib.import_module(self.module), self.function)()
@@ -229,7 +230,9 @@ class ForkServer:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return None
-            child = self._children.pop(pid)
+            child = self._children.pop(pid, None)
+            if child is None:  # a helper that an import had started before the server started itself again
+                continue
             code = os.waitstatus_to_exitcode(status)
             if child.connection is not None:
                 _send_if_there(child.connection, {"exit_code": SIGNAL_EXIT_BASE - code if code < 0 else code})
@@ -274,7 +277,9 @@ def preload() -> None:
 
     defs.get_repository_def().get_all_jobs()
     if threading.active_count() > 1 or count_threads() > 1:
-        sys.exit(f"fork server: one of {', '.join(PRELOADED)} starts a thread when it is imported; forks would not have it")
+        sys.exit(
+            f"fork server: one of {', '.join(PRELOADED)} starts a thread when it is imported; forks would not have it"
+        )
     gc.collect()
     gc.freeze()
 

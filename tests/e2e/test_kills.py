@@ -15,7 +15,7 @@ from tests.e2e.stack import Stack, wait_until
 RECOVERY_SECONDS = 60
 RATE = 300
 LOAD_SECONDS = 40
-VICTIMS = ("broker", "ingestion", "land_bronze", "daemon", "code_server", "postgres", "serving")
+VICTIMS = ("broker", "ingestion", "land_bronze", "daemon", "code_server", "fork_server", "postgres", "serving")
 
 
 def start_load(stack: Stack, seed: int) -> "subprocess.Popen[str]":
@@ -48,7 +48,7 @@ def _kill(pid: int) -> None:
 
 
 def kill(stack: Stack, name: str) -> None:
-    """Kills a service: the Spark driver and PostgreSQL with their children, a code server alone (runs are killed apart)."""
+    """Kills a service: the Spark driver and PostgreSQL with their children, a fork server alone (its runs go with it)."""
     pid = stack.processes()[name]["pid"]
     if name in ("land_bronze", "postgres"):
         kill_tree(pid)
@@ -57,11 +57,10 @@ def kill(stack: Stack, name: str) -> None:
 
 
 def run_process(stack: Stack) -> int | None:
-    """A Dagster run in progress: a child of the code server that executes one."""
-    server = psutil.Process(stack.processes()["code_server"]["pid"])
-    for child in server.children(recursive=True):
+    """A Dagster run in progress: a child of the fork server."""
+    for child in psutil.Process(stack.processes()["fork_server"]["pid"]).children():
         try:
-            if any("spawn_main" in part for part in child.cmdline()):
+            if child.name() == "dagster":
                 return int(child.pid)
         except psutil.NoSuchProcess:
             continue
