@@ -1,18 +1,23 @@
 """Column schema and lineage of the built tables, kept per code version, from which alone they follow.
 
-dagster-dbt's way to them (parsing every model's SQL, an adapter to ask for types) costs five seconds of processor time (measured).
+dagster-dbt's way to them (parsing every model's SQL, an adapter to ask for types) costs five seconds of processor time (measured). So the
+docs run finds them, once per code version, and builds attach what it found.
 """
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._check import CheckError
 from dagster._serdes import deserialize_value, serialize_value
+from dagster_dbt import DbtCliInvocation
+from dagster_dbt.core.dbt_event_iterator import DbtEventIterator
 from dagster_shared.serdes.errors import DeserializationError
+
+from platform_assets.resources.dbt import OfflineDbtCliResource
 
 KEPT = ("dagster/column_schema", "dagster/column_lineage")
 ByAsset = dict[dg.AssetKey, dict[str, Any]]
@@ -33,7 +38,7 @@ class ColumnMetadataFile:
             return None
 
     def write(self, events: Iterable[Any]) -> ByAsset:
-        """Keeps what the events carry, and gives it back. Where one lacks its columns nothing is kept: the next run tries again."""
+        """Keeps what the events carry, and gives it back. Where one lacks its columns nothing is kept: the next docs run tries again."""
         found: ByAsset = {
             event.asset_key: {name: event.metadata[name] for name in KEPT if name in event.metadata}
             for event in events
@@ -49,6 +54,17 @@ class ColumnMetadataFile:
             draft.write_text(json.dumps(packed))
             draft.replace(self._path)
         return found
+
+
+def find_columns(dbt: OfflineDbtCliResource, arguments: list[str], invocation: DbtCliInvocation) -> Iterator[Any]:
+    """A materialisation per table of a finished build with its columns. `invocation` has read the build with these `arguments`."""
+    invocation.adapter = dbt.open_adapter(arguments)
+    tables = [
+        dg.AssetMaterialization([node["schema"], node["alias"]], metadata={"unique_id": unique_id})
+        for unique_id, node in invocation.manifest["nodes"].items()
+        if node["resource_type"] == "model"
+    ]
+    yield from DbtEventIterator(iter(tables), invocation).fetch_column_metadata()
 
 
 def _unpack(entries: dict[str, str]) -> dict[str, Any]:

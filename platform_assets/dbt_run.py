@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliInvocation
-from dagster_dbt.core.dbt_event_iterator import DbtEventIterator
 
 from platform_assets.build import BuildPlan
-from platform_assets.column_metadata import ByAsset, ColumnMetadataFile, count_rows
+from platform_assets.column_metadata import ColumnMetadataFile, count_rows
 from platform_assets.dbt_translator import TidemarkTranslator
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from storage.settings import StorageSettings
@@ -66,7 +64,7 @@ class DbtRunner:
         self._manifest = manifest
         self._columns = columns
         self._translator = TidemarkTranslator()
-        self._latest: tuple[BuildPlan, DbtCliInvocation] | None = None
+        self._latest: BuildPlan | None = None
 
     def __call__(self, plan: BuildPlan) -> list[Any]:
         """The events of a build in which every model and check passed.
@@ -74,7 +72,7 @@ class DbtRunner:
         Raises:
             BuildFailedError: something failed.
         """
-        # The adapter that fetches metadata lives in this process and reads the same variables as dbt's own process.
+        # dbt inherits them.
         os.environ.update(plan.environment(self._storage))
         invocation = self._dbt.cli(
             plan.dbt_arguments(),
@@ -84,21 +82,19 @@ class DbtRunner:
             raise_on_error=False,
         )
         events = list(invocation.stream())
-        self._latest = plan, invocation
+        self._latest = plan
         if not invocation.is_successful():
             failed = list(read_failures(invocation.target_path))
             raise BuildFailedError(failed, read_samples(plan.build_file, failed), events)
         return events
 
     def describe(self, events: list[Any]) -> list[Any]:
-        """The events of the newest build with row counts, column schema and lineage attached."""
+        """The events of the newest build with its row counts, and with column schema and lineage once the docs run has found them."""
         if self._latest is None:
             return events
-        plan, invocation = self._latest
         built = [event for event in events if isinstance(event, dg.AssetMaterialization)]
-        # Counted first: the adapter keeps the file open in another way.
-        counts = count_rows(plan.build_file, [event.asset_key for event in built])
-        columns = self._columns.read() or self._find_columns(plan, invocation, built)
+        counts = count_rows(self._latest.build_file, [event.asset_key for event in built])
+        columns = self._columns.read() or {}
         return [
             event.with_metadata(
                 {
@@ -111,12 +107,6 @@ class DbtRunner:
             else event
             for event in events
         ]
-
-    def _find_columns(
-        self, plan: BuildPlan, invocation: DbtCliInvocation, built: list[dg.AssetMaterialization]
-    ) -> ByAsset:
-        invocation.adapter = self._dbt.open_adapter(plan.dbt_arguments())
-        return self._columns.write(DbtEventIterator(iter(built), invocation).fetch_column_metadata())
 
 
 def read_failures(target_path: Path) -> Iterator[FailedNode]:

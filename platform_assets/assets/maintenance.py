@@ -2,15 +2,16 @@
 
 import os
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from platform_assets.assets.warehouse import PUBLICATION
+from platform_assets.assets.warehouse import MANIFEST, PUBLICATION
 from platform_assets.build import newest_build
 from platform_assets.code_version import read_code_version
-from platform_assets.dbt_translator import OWNERS
+from platform_assets.column_metadata import ColumnMetadataFile, find_columns
+from platform_assets.dbt_translator import OWNERS, TidemarkTranslator
+from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.retention import choose_kept
 
@@ -54,30 +55,33 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     pool="builds",
     description="The dbt docs site, generated from the newest build whenever the dbt project changed. One site per code version.",
 )
-def dbt_docs(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Generates into a folder apart and swaps it in, so that the served site is never half of one."""
+def dbt_docs(
+    context: dg.AssetExecutionContext, dbt: OfflineDbtCliResource, warehouse: WarehouseResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Generates into a folder apart and swaps it in, so that the served site is never half of one; keeps the columns it read for builds."""
     settings = warehouse.orchestration
     build_file = newest_build(warehouse.storage.builds_dir)
     if build_file is None:
         raise dg.Failure("There is no build yet: docs are generated from one. Publish an hour first.")
     target = build_file.parent.resolve() / "docs"
-    environment = {
-        **os.environ,
-        **_reading_environment(warehouse),
-        "TIDEMARK_BUILD_FILE": str(build_file.resolve()),
-        "DBT_TARGET_PATH": str(target),
-        "DBT_LOG_PATH": str(target),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    command = [settings.dbt_command, "docs", "generate", "--profiles-dir", str(settings.dbt_project_dir)]
-    done = subprocess.run(
-        command, cwd=settings.dbt_project_dir, env=environment, capture_output=True, text=True, timeout=300, check=False
+    # dbt inherits them, and the adapter that looks at columns lives in this process.
+    os.environ.update(_reading_environment(warehouse))
+    os.environ.update({"TIDEMARK_BUILD_FILE": str(build_file.resolve()), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"})
+    arguments = ["docs", "generate"]
+    dbt = dbt.using(settings.dbt_command)
+    invocation = dbt.cli(
+        arguments,
+        manifest=MANIFEST,
+        dagster_dbt_translator=TidemarkTranslator(),
+        target_path=target,
+        raise_on_error=False,
     )
-    if done.returncode != 0:
-        raise dg.Failure(
-            f"dbt docs generate failed with {done.returncode}", metadata={"output": (done.stdout + done.stderr)[-4000:]}
-        )
+    if not invocation.wait().is_successful():
+        raise dg.Failure(f"dbt docs generate failed: {invocation.get_error()}")
     publish_site(target, settings.docs_dir)
+    columns = ColumnMetadataFile(warehouse.storage.builds_dir, read_code_version())
+    if columns.read() is None:
+        columns.write(find_columns(dbt, arguments, invocation))
     context.log.info("dbt docs generated")
     return dg.MaterializeResult(metadata={"code_version": read_code_version()})
 

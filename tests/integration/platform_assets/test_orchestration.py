@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import dagster as dg
 import pytest
 
+from platform_assets.assets import maintenance
 from platform_assets.definitions import defs
+from platform_assets.resources.definitions import make_resources
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.dirty_hours import LANE_TAG, bronze_arrivals_sensor, late_arrivals_sensor
 from storage import publication_state, publications
@@ -53,8 +56,10 @@ def run_days(
 
 @pytest.mark.feature("K2", "S1-11")
 def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
-    lakehouse: Lakehouse, instance: dg.DagsterInstance
+    lakehouse: Lakehouse, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    docs_dir = tmp_path / "docs"
+    monkeypatch.setenv("TIDEMARK_PLATFORM_DOCS_DIR", str(docs_dir))
     lakehouse.land([engagement_row(0, OLD), engagement_row(1, OLD + HOUR)])
     result = run_days(instance, "2026-01-05", [dg.AssetKey(["gold", "agg_day_events"])])
     assert result.success
@@ -63,6 +68,9 @@ def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
     assert newest.cause == "replay"
     materialized = {item.asset_key.to_user_string() for item in _materializations(instance, result.run_id)}
     assert {"gold/agg_day_events", "gold/fct_user_hours", "silver/events", "operations/publications"} <= materialized
+    docs = dg.materialize([maintenance.dbt_docs], resources=make_resources(), instance=instance)
+    assert docs.success
+    assert (docs_dir / "catalog.json").exists()
     again = run_days(instance, "2026-01-05")
     assert again.success
     assert publications.latest(lakehouse.engine) == newest
@@ -73,12 +81,19 @@ def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
         materialization.asset_key.to_user_string(): materialization.metadata.get("dagster/row_count")
         for materialization in _materializations(instance, again.run_id)
     }
-    for run_id in (result.run_id, again.run_id):  # found by the first run of this code, attached by the second
-        found = {item.asset_key.to_user_string(): item.metadata for item in _materializations(instance, run_id)}
-        lineage = found["gold/agg_day_events"]["dagster/column_lineage"].value
-        assert lineage.deps_by_column["event_count"]
-        assert found["gold/agg_day_events"]["dagster/column_schema"].value.columns
     assert list(lakehouse.settings.builds_dir.glob("column_metadata_*.json"))
+    first, second = (
+        {item.asset_key.to_user_string(): item.metadata for item in _materializations(instance, run_id)}
+        for run_id in (result.run_id, again.run_id)
+    )
+    assert (
+        "dagster/column_lineage" not in first["gold/agg_day_events"]
+    )  # found by the docs run, and attached from then on
+    for name, metadata in second.items():
+        if name != "operations/publications":
+            assert metadata["dagster/column_schema"].value.columns, name
+            assert metadata["dagster/column_lineage"].value is not None, name
+    assert second["gold/agg_day_events"]["dagster/column_lineage"].value.deps_by_column["event_count"]
     row_count = row_counts["silver/events"]
     assert row_count is not None
     assert row_count.value == 2
