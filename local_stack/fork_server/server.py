@@ -15,8 +15,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +92,24 @@ def set_process_name(name: str) -> None:
         ctypes.CDLL(None).prctl(set_name, name.encode()[:15], 0, 0, 0)
 
 
-def project_state(root: Path = PROJECT_ROOT) -> dict[str, int]:
-    """Time of change of every file of ours that is imported, and of the dbt manifest that the definitions are made from."""
+def project_files(root: Path = PROJECT_ROOT) -> list[Path]:
+    """Every file of ours that is imported, and the dbt manifest that the definitions are made from."""
     libraries = Path(sys.prefix)
     named = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     files = {Path(name) for name in named if name}
-    ours = {file for file in files if file.is_relative_to(root) and not file.is_relative_to(libraries)}
-    ours.add(root / "dbt_project" / "target" / "manifest.json")
-    return {str(file): file.stat().st_mtime_ns if file.exists() else 0 for file in ours}
+    ours = [file for file in files if file.is_relative_to(root) and not file.is_relative_to(libraries)]
+    return [*sorted(ours), root / "dbt_project" / "target" / "manifest.json"]
+
+
+def times_of_change(files: Sequence[Path]) -> list[int]:
+    """In nanoseconds; 0 for a file that is gone."""
+    return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
 
 
 class ForkServer:
     """The loop. `serve` returns in a fork only, with what it is to become."""
 
-    def __init__(self, listener: socket.socket, read_state: Callable[[], dict[str, int]], restart: Callable[[], None]):
+    def __init__(self, listener: socket.socket, read_state: Callable[[], list[int]], restart: Callable[[], None]):
         self._listener = listener
         self._read_state = read_state
         self._state = read_state()
@@ -322,7 +327,7 @@ def main() -> None:
         own = [sys.executable, "-m", "local_stack.fork_server.server", arguments.socket]
         os.execv(sys.executable, [*own, "--listen-fd", str(listener.fileno())])  # noqa: S606 - no shell is the point
 
-    program = ForkServer(listener, project_state, restart).serve()
+    program = ForkServer(listener, partial(times_of_change, project_files()), restart).serve()
     program.become()
 
 

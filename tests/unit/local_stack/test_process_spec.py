@@ -49,7 +49,7 @@ def build(settings: StackSettings, environ: dict[str, str]) -> list[ProcessSpec]
 
 def test_the_servers_stop_last(settings: StackSettings) -> None:
     found = dependents(build(settings, {}))
-    users = {"ingestion", "serving", "land_bronze", "code_server", "webserver", "daemon"}
+    users = {"ingestion", "serving", "land_bronze", "code_server", "fork_server", "webserver", "daemon"}
     assert users <= found["postgres"]
     assert {"ingestion", "land_bronze"} <= found["broker"]
 
