@@ -98,7 +98,8 @@ class Broker:
             return
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         argv = [*self._java(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", _class_path()]
-        argv += ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.properties_file)]
+        # In one word: one id in 64 begins with a dash.
+        argv += ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self.properties_file)]
         answer = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=READY_TIMEOUT_SECONDS)
         if answer.returncode:
             raise StartError(

@@ -59,7 +59,12 @@ def running_api(
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
         running = ApiProcess(process, client)
         try:
-            wait_until(running.is_healthy, "the API to be healthy", 60)
+            wait_until(
+                running.is_healthy,
+                "the API to be healthy",
+                60,
+                is_hopeless=lambda: f"it ended with {process.returncode}" if process.poll() is not None else None,
+            )
             yield running
         finally:
             process.terminate()

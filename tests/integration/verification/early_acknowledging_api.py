@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 from ingestion.api.__main__ import serve, sink_settings
 from ingestion.api.app import create_app
@@ -30,7 +31,10 @@ class EarlySink(KafkaSink):
 def main() -> None:
     settings, storage = IngestionSettings(), StorageSettings()
     engine = make_engine(storage)
-    sink = EarlySink(sink_settings(settings, storage.kafka_bootstrap_servers))
+    # It gathers for long, so that a kill right after the answers finds something to lose on the slowest machine too.
+    usual = sink_settings(settings, storage.kafka_bootstrap_servers)
+    gathering = replace(usual, linger_milliseconds=10_000, message_timeout_seconds=30, publish_timeout_seconds=40)
+    sink = EarlySink(gathering)
     serve(create_app(settings, sink, KeyRing(engine), PostgresLedger(engine)), settings)
 
 
