@@ -52,6 +52,8 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     owners=OWNERS,
     kinds={"dbt"},
     tags={"layer": "operations", "cadence": "on_change"},
+    # It reads a build file, which no build may be writing and no promotion reading meanwhile.
+    pool="builds",
     description="The dbt docs site, generated from the newest build whenever the dbt project changed. One site per code version.",
 )
 def dbt_docs(
