@@ -38,7 +38,7 @@ class ColumnMetadataFile:
             return None
 
     def write(self, events: Iterable[Any]) -> ByAsset:
-        """Keeps what the events carry, and gives it back. Where one lacks its columns nothing is kept: the next docs run tries again."""
+        """Keeps what the events carry, and gives it back. Where one lacks its columns nothing is kept."""
         found: ByAsset = {
             event.asset_key: {name: event.metadata[name] for name in KEPT if name in event.metadata}
             for event in events

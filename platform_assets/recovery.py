@@ -13,10 +13,10 @@ import dagster as dg
 import psutil
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
+from platform_assets.settings import BUILDS_POOL
+
 PID_LABEL = "pid"
 CLOCK_SLACK_SECONDS = 5.0
-# Publishing is one writer's work; dagster.yaml gives every pool one place.
-BUILDS_POOL = "builds"
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, run_ids: Sequence[str] = ()) -> list[str]:

@@ -8,6 +8,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+# Publishing is one writer's work; dagster.yaml gives every pool one place.
+BUILDS_POOL = "builds"
 
 
 def installed_dbt() -> str:

@@ -161,7 +161,7 @@
     ),
 
     -- The document without what its strings say: brackets, literals and numbers can be looked at by themselves. Null where that could tell
-    -- nothing, which is nearly always and saves a third of the time: a rule that needs it asks for a superset of what it looks for here.
+    -- nothing, which is nearly always and saves a quarter of the time: a rule that needs it asks for a superset of what it looks for here.
     parsed as (
         select
             *,

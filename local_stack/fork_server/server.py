@@ -137,7 +137,7 @@ class ForkServer:
                     program = self._reap()
                     if program is not None:
                         return program
-                else:
+                elif key.data.connection is not None:  # else its program has ended, by an event of the same look
                     self._hear_client(key.data)
             if not self._children and self._read_state() != self._state:
                 self._restart()

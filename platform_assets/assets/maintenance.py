@@ -14,6 +14,7 @@ from platform_assets.dbt_translator import OWNERS, TidemarkTranslator
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.retention import choose_kept
+from platform_assets.settings import BUILDS_POOL
 
 DOCS_FILES = ("index.html", "catalog.json", "manifest.json", "run_results.json")
 
@@ -25,7 +26,7 @@ DOCS_FILES = ("index.html", "catalog.json", "manifest.json", "run_results.json")
     owners=OWNERS,
     kinds={"ducklake"},
     tags={"layer": "operations", "cadence": "hourly"},
-    pool="builds",
+    pool=BUILDS_POOL,
     description="Expires publications that no rule keeps, merges small files and cleans up. One materialisation per pass.",
 )
 def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -53,7 +54,7 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     kinds={"dbt"},
     tags={"layer": "operations", "cadence": "on_change"},
     # It reads a build file, which no build may be writing and no promotion reading meanwhile.
-    pool="builds",
+    pool=BUILDS_POOL,
     description="The dbt docs site, generated from the newest build whenever the dbt project changed. One site per code version.",
 )
 def dbt_docs(
@@ -79,10 +80,11 @@ def dbt_docs(
     )
     if not invocation.wait().is_successful():
         raise dg.Failure(f"dbt docs generate failed: {invocation.get_error()}")
-    publish_site(target, settings.docs_dir)
     columns = ColumnMetadataFile(warehouse.storage.builds_dir, read_code_version())
     if columns.read() is None:
         columns.write(find_columns(dbt, arguments, invocation))
+    # Last: a site that names the running code is not asked for again.
+    publish_site(target, settings.docs_dir)
     context.log.info("dbt docs generated")
     return dg.MaterializeResult(metadata={"code_version": read_code_version()})
 

@@ -23,7 +23,7 @@ from platform_assets.partitions import DAYS
 from platform_assets.reporting import has_partitions, materialize
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
-from platform_assets.settings import OrchestrationSettings
+from platform_assets.settings import BUILDS_POOL, OrchestrationSettings
 from platform_assets.windows import Window, cut_by_rows, hours_of_days, parse_hours
 from storage.control.hours import list_dirty, mark_failed
 from storage.tables import load_table_specs
@@ -100,7 +100,7 @@ SPECS, CHECK_SPECS = _make_specs()
     can_subset=True,
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool="builds",
+    pool=BUILDS_POOL,
     allow_arbitrary_check_specs=True,
 )
 def publish_hours(

@@ -175,11 +175,11 @@ def test_a_program_does_not_outlive_its_killed_caller(server: Server) -> None:
     wait_until(lambda: not program.is_running())
 
 
-def test_without_a_server_the_caller_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_the_caller_says_so(tmp_path: Path) -> None:
     with pytest.raises(client.ForkServerError, match=r"no fork server at .*nothing\.sock"):
         client.connect(str(tmp_path / "nothing.sock"), timeout_seconds=0)
     with pytest.raises(client.ForkServerError):
-        client.ask(str(tmp_path / "nothing.sock"), {"do": "state"}, timeout_seconds=0)
+        client.ask(str(tmp_path / "nothing.sock"), {"do": "signal", "name": "x", "signal": 15}, timeout_seconds=0)
 
 
 def test_nonsense_is_answered_and_the_server_goes_on(server: Server) -> None:
@@ -237,15 +237,22 @@ def test_a_run_can_be_cancelled(instance: dg.DagsterInstance, jobs_file: Path) -
 def test_a_killed_run_is_failed_at_once(instance: dg.DagsterInstance, jobs_file: Path, server: Server) -> None:
     run_id = launch(instance, jobs_file, "long_job")
     wait_until(lambda: status(instance, run_id) is dg.DagsterRunStatus.STARTED)
-    (process,) = [child for child in server.process.children() if child.name() == "dagster"]
-    process.kill()
+    runs = [child for child in server.process.children() if child.name() == "dagster"]
+    max(runs, key=lambda child: child.create_time()).kill()
     wait_until(lambda: status(instance, run_id) is dg.DagsterRunStatus.FAILURE, 10)
 
 
 def test_changed_code_is_what_the_next_program_runs(server: Server) -> None:
     """Last: the server starts itself anew."""
+    first, forked = start_long_program(server)
+    assert "local_stack.fork_server.server" in forked.cmdline()
     Path(client.__file__).with_name("__init__.py").touch()
-    assert server.run_dbt("--help").returncode == 0
+    second, started_afresh = start_long_program(server)
+    assert "local_stack.fork_server.server" not in started_afresh.cmdline()
+    assert "our code has changed" not in server.log.read_text(), "it has children"
+    for caller in (first, second):
+        caller.kill()
+        caller.wait()
     wait_until(lambda: "our code has changed" in server.log.read_text())
     assert server.run_dbt("--help").returncode == 0
     assert server.process.is_running()
