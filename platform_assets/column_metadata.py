@@ -6,7 +6,8 @@ docs run finds them, once per code version, and builds attach what it found.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class ColumnMetadataFile:
         return found
 
 
-def find_columns(dbt: OfflineDbtCliResource, arguments: list[str], invocation: DbtCliInvocation) -> Iterator[Any]:
+def find_columns(dbt: OfflineDbtCliResource, arguments: list[str], invocation: DbtCliInvocation) -> list[Any]:
     """A materialisation per table of a finished build with its columns. `invocation` has read the build with these `arguments`."""
     invocation.adapter = dbt.open_adapter(arguments)
     tables = [
@@ -64,7 +65,9 @@ def find_columns(dbt: OfflineDbtCliResource, arguments: list[str], invocation: D
         for unique_id, node in invocation.manifest["nodes"].items()
         if node["resource_type"] == "model"
     ]
-    yield from DbtEventIterator(iter(tables), invocation).fetch_column_metadata()
+    # Its threads step into the project's folder and back, each on its own: whichever is last may leave the process in there.
+    with chdir(Path.cwd()):
+        return list(DbtEventIterator(iter(tables), invocation).fetch_column_metadata())
 
 
 def _unpack(entries: dict[str, str]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from storage.control.hours import list_dirty, mark_failed
 from storage.tables import load_table_specs
 
 PUBLICATION = dg.AssetKey(["operations", "publications"])
+# A run has this tag as soon as it has published, while it still reports what it built.
+PUBLISHED_TAG = "tidemark/published"
 MANIFEST = OrchestrationSettings.model_fields["dbt_project_dir"].default / "target" / "manifest.json"
 PUBLICATION_COLUMNS = dg.TableSchema(
     columns=[
@@ -129,6 +131,7 @@ def publish_hours(
             datetime.now(UTC),
         )
         raise
+    context.instance.add_run_tags(context.run_id, {PUBLISHED_TAG: _publication_numbers(outcomes) or "nothing"})
     yield from _report(context, outcomes[-1].events, hours)
     yield from materialize(context, PUBLICATION, _publication_metadata(outcomes), hours)
 
@@ -213,6 +216,10 @@ def _report(context: dg.AssetExecutionContext, events: list[Any], hours: tuple[d
                     metadata=event.metadata,
                     severity=event.severity,
                 )
+
+
+def _publication_numbers(outcomes: list[Outcome]) -> str:
+    return ",".join(str(outcome.publication.publication_id) for outcome in outcomes if outcome.publication)
 
 
 def _publication_metadata(outcomes: list[Outcome]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Sensors over the dirty-hours table: arrivals (the running and the previous hour) and late (everything older).
 
 The Delta cursor is kept beside the hours it feeds, in one transaction; the Dagster cursor only shows it. A lane requests nothing while
-a run of it is under way, so hours are never built by two runs at once, and what stays dirty is asked for again.
+a run of it has still to publish, so what stays dirty is asked for again; while a run that has published reports what it built, the next
+one is requested already, and waits for its turn in the pool of builds.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from platform_assets.arrivals import cause_of, due_hours, feed_new_commits
+from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.dbt_translator import BRONZE_EVENTS
 from platform_assets.jobs import publish_dirty_hours
 from platform_assets.resources.warehouse import WarehouseResource
@@ -84,9 +86,10 @@ def _request(
     cursor = None if version is None else str(version)
     if not hours:
         return dg.SensorResult(skip_reason="No dirty hour is due.", cursor=cursor, asset_events=observations)
-    running = context.instance.get_runs(dg.RunsFilter(tags={LANE_TAG: lane}, statuses=NOT_FINISHED_STATUSES), limit=1)
-    if running:
-        reason = f"{len(hours)} dirty hours wait for run {running[0].run_id} of this lane."
+    unfinished = context.instance.get_runs(dg.RunsFilter(tags={LANE_TAG: lane}, statuses=NOT_FINISHED_STATUSES))
+    building = [run for run in unfinished if PUBLISHED_TAG not in run.tags]
+    if building:
+        reason = f"{len(hours)} dirty hours wait for run {building[0].run_id} of this lane."
         return dg.SensorResult(skip_reason=reason, cursor=cursor, asset_events=observations)
     by_hour = {item.hour: item for item in hours}
     requests = [_run_request(lane, window, cause_of([by_hour[hour] for hour in window.hours])) for window in windows]

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from platform_assets.assets import maintenance
+from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.definitions import defs
 from platform_assets.resources.definitions import make_resources
 from platform_assets.resources.warehouse import WarehouseResource
@@ -54,6 +55,12 @@ def run_days(
     )
 
 
+def published_tag(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> str:
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return run.tags[PUBLISHED_TAG]
+
+
 @pytest.mark.feature("K2", "S1-11")
 def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
     lakehouse: Lakehouse, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,14 +73,18 @@ def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
     newest = publications.latest(lakehouse.engine)
     assert newest is not None
     assert newest.cause == "replay"
+    assert published_tag(instance, result) == "1"
     materialized = {item.asset_key.to_user_string() for item in _materializations(instance, result.run_id)}
     assert {"gold/agg_day_events", "gold/fct_user_hours", "silver/events", "operations/publications"} <= materialized
+    folder = Path.cwd()
     docs = dg.materialize([maintenance.dbt_docs], resources=make_resources(), instance=instance)
+    assert Path.cwd() == folder, "relative paths of the settings mean the same afterwards"
     assert docs.success
     assert (docs_dir / "catalog.json").exists()
     again = run_days(instance, "2026-01-05")
     assert again.success
     assert publications.latest(lakehouse.engine) == newest
+    assert published_tag(instance, again) == "nothing"
     checks = {event.check_name: event.passed for event in again.get_asset_check_evaluations()}
     assert checks
     assert all(checks.values())
@@ -193,9 +204,11 @@ def test_sensors_ask_for_exactly_the_dirty_hours_of_their_lane(
 
 
 @pytest.mark.feature("K3")
-def test_a_lane_waits_for_its_run(lakehouse: Lakehouse, instance: dg.DagsterInstance) -> None:
+def test_a_lane_waits_for_its_run_to_publish_and_not_for_its_report(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance
+) -> None:
     lakehouse.land([engagement_row(0, NOW)])
-    instance.add_run(
+    run = instance.add_run(
         dg.DagsterRun(
             job_name="publish_dirty_hours",
             run_id=str(uuid4()),
@@ -207,3 +220,5 @@ def test_a_lane_waits_for_its_run(lakehouse: Lakehouse, instance: dg.DagsterInst
     assert not waiting.run_requests
     assert isinstance(waiting.skip_reason, dg.SkipReason)
     assert "wait for run" in (waiting.skip_reason.skip_message or "")
+    instance.add_run_tags(run.run_id, {PUBLISHED_TAG: "1"})
+    assert len(tick(bronze_arrivals_sensor, instance, WarehouseResource()).run_requests or []) == 1
