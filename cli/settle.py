@@ -1,4 +1,4 @@
-"""`tidemark settle`: waits until everything that Kafka holds at the call is published."""
+"""`tidemark settle`: waits until everything that Kafka holds at the call is published, and the stack's analytics API reads it."""
 
 import json
 import time
@@ -11,6 +11,7 @@ from rich.console import Console
 EXIT_UNREACHABLE = 3
 EXIT_TIMEOUT = 4
 POLL_SECONDS = 1.0
+READ_POLL_SECONDS = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -54,8 +55,9 @@ def wait_until_settled(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
-    """None once everything that Kafka held at the call is published; else what it still waited for when the time was over."""
+    """None once everything that Kafka held at the call is published and read; else what it still waited for when the time was over."""
     from ingestion.contracts.topics import TOPICS
+    from storage import publications
     from storage.control import make_engine
     from storage.settings import StorageSettings
     from storage.settlement import Target, check, read_end_offsets
@@ -69,11 +71,36 @@ def wait_until_settled(
         while True:
             look = check(settings, engine, target, landed_version)
             if look.settled:
-                return None
+                break
             landed_version = look.landed_version
             progress(look.waiting_for)
             if clock() >= deadline:
                 return look.waiting_for
             sleep(POLL_SECONDS)
+        newest = publications.latest(engine)
     finally:
         engine.dispose()
+    while newest is not None and is_read_before(newest.publication_id):
+        waiting_for = f"the analytics API to read publication {newest.publication_id}"
+        progress(waiting_for)
+        if clock() >= deadline:
+            return waiting_for
+        sleep(READ_POLL_SECONDS)
+    return None
+
+
+def is_read_before(publication_id: int) -> bool:
+    """True while the stack's analytics API answers from an earlier publication. One that is not there answers nothing wrong."""
+    import httpx
+
+    from local_stack.environment import read_endpoints
+    from local_stack.settings import StackSettings
+
+    url = read_endpoints(StackSettings()).get("analytics")
+    if url is None:
+        return False
+    try:
+        read = httpx.get(f"{url}/health", timeout=5).json()["publication"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return False
+    return read is None or read < publication_id
