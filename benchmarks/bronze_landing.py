@@ -84,7 +84,8 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     from streaming.files import Files
     from streaming.landing import landing_queries
     from streaming.sources import read_kafka
-    from streaming.writers import BronzeWriter, LandingRules
+    from streaming.transforms import LandingRules, to_bronze
+    from streaming.writers import BronzeWriter
 
     query = landing_queries(settings)[0]
     table = BronzeTable(spark, str(folder / "bronze"))
@@ -94,7 +95,6 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     writer = BronzeWriter(
         table,
         Checkpoints(Files(spark), str(folder)),
-        rules,
         newest=None,
         topic_ids={},
         max_tasks=settings.shuffle_partitions,
@@ -103,7 +103,8 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     stream = read_kafka(spark, bootstrap_servers=bootstrap, topics=query.topics, max_offsets=query.max_offsets)
     started = time.perf_counter()
     running = (
-        stream.writeStream.foreachBatch(land if side == "delta" else partial(write_noop, rules, settings))
+        to_bronze(stream, rules)
+        .writeStream.foreachBatch(land if side == "delta" else partial(write_noop, settings))
         .option("checkpointLocation", location)
         .trigger(availableNow=True)
         .start()
@@ -112,19 +113,12 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     return time.perf_counter() - started
 
 
-def write_noop(rules: Any, settings: "StreamingSettings", records: "DataFrame", _batch_id: int) -> None:
+def write_noop(settings: "StreamingSettings", rows: "DataFrame", _batch_id: int) -> None:
     """The same rows as the landing job makes, thrown away."""
-    from streaming.transforms import to_bronze
-    from streaming.writers import constant_instant
+    from streaming.transforms import with_stamp
 
-    rows = to_bronze(
-        records.coalesce(settings.shuffle_partitions),
-        dead_letter_topic=rules.dead_letter_topic,
-        contracts=rules.contracts,
-        first_day=rules.first_day,
-        ingested_at=constant_instant(datetime.now(UTC)),
-    )
-    rows.write.format("noop").mode("overwrite").save()
+    stamped = with_stamp(rows.coalesce(settings.shuffle_partitions), datetime.now(UTC))
+    stamped.write.format("noop").mode("overwrite").save()
 
 
 def produce(bootstrap: str, count: int) -> None:

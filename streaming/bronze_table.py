@@ -41,6 +41,7 @@ class BronzeTable:
     def __init__(self, spark: SparkSession, uri: str) -> None:
         self._spark = spark
         self._files = Files(spark)
+        self._checkpointed = -1
         self.uri = resolve_uri(uri)
 
     def exists(self) -> bool:
@@ -56,6 +57,18 @@ class BronzeTable:
         """The newest version, or None without a table."""
         version = int(self._log().update(False, self._none(), self._none()).version())
         return None if version < 0 else version
+
+    def commits_since_checkpoint(self) -> int:
+        """Commits that a reader of the log parses one by one, as far as this driver knows."""
+        snapshot = self._log().unsafeVolatileSnapshot()
+        newest = max(int(snapshot.logSegment().checkpointProvider().version()), self._checkpointed)
+        return int(snapshot.version()) - max(newest, 0)
+
+    def checkpoint(self) -> None:
+        """Writes the state of the table beside the log, and trims what the log keeps no longer. Batches may go on meanwhile."""
+        log = self._log()
+        self._checkpointed = int(log.unsafeVolatileSnapshot().version())
+        log.checkpoint()
 
     def read(self) -> DataFrame:
         """All rows at the newest version."""

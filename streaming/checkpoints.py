@@ -114,9 +114,14 @@ class Checkpoints:
             has_batches=bool(planned_ids),
         )
 
+    @property
+    def has_locks(self) -> bool:
+        """Whether lock_driver() keeps others out. An object store has no locks."""
+        return "://" not in self.root or self.root.startswith("file://")
+
     def lock_driver(self) -> object | None:
-        """The lock of the one driver, or None while another holds it. An object store has no locks: always granted."""
-        if "://" in self.root and not self.root.startswith("file://"):
+        """The lock of the one driver, or None while another holds it. Always granted where there are no locks."""
+        if not self.has_locks:
             return self
         self._files.make_folder(self.root)
         return self._files.try_lock(f"{self.root}/driver.lock")

@@ -25,13 +25,16 @@ from streaming.kafka_topics import TopicInfo
 from streaming.progress import LandingProgress
 from streaming.settings import StreamingSettings
 from streaming.sources import read_kafka, starting_offsets_json
-from streaming.writers import BronzeWriter, LandingQuery, LandingRules
+from streaming.transforms import LandingRules, to_bronze
+from streaming.writers import BronzeWriter, LandingQuery
 
 logger = logging.getLogger(__name__)
 
 TOPICS = (LIVE_TOPIC, DEAD_LETTER_TOPIC, IMPORT_TOPIC)
 CONTRACTS = (engagement.CONTRACT, generic.CONTRACT)
 LOCK_WAIT_SECONDS = 30.0
+# A reader lists and parses the commits since the last checkpoint: so many small files, and what is committed while one is made.
+COMMITS_PER_CHECKPOINT = 30
 
 
 def landing_queries(settings: StreamingSettings) -> tuple[LandingQuery, ...]:
@@ -102,7 +105,6 @@ class Landing:
         self._writer = BronzeWriter(
             self.table,
             self.checkpoints,
-            LandingRules(DEAD_LETTER_TOPIC, CONTRACTS, self._storage.first_day),
             newest=newest,
             topic_ids=found,
             max_tasks=self._settings.shuffle_partitions,
@@ -126,8 +128,10 @@ class Landing:
             max_offsets=query.max_offsets,
             starting_offsets=starting_offsets_json(partitions, starts),
         )
+        rules = LandingRules(DEAD_LETTER_TOPIC, CONTRACTS, self._storage.first_day)
         return (
-            records.writeStream.queryName(f"land_bronze_{query.name}")
+            to_bronze(records, rules)
+            .writeStream.queryName(f"land_bronze_{query.name}")
             .foreachBatch(partial(self._writer.write_batch, query, location))
             .option("checkpointLocation", location)
             .trigger(processingTime=f"{int(query.trigger_seconds * 1000)} milliseconds")
@@ -135,10 +139,12 @@ class Landing:
         )
 
     def check(self) -> None:
-        """Compacts when it is time. Raises LandingFailedError when a query has ended."""
+        """Cares for the table when it is time, beside the batches. Raises LandingFailedError when a query has ended."""
         for name, query in self._queries.items():
             if not query.isActive:
                 raise LandingFailedError(f"query {name} ended: {_first_line(query.exception())}")
+        if self.table.commits_since_checkpoint() >= COMMITS_PER_CHECKPOINT:
+            self.table.checkpoint()
         if self._compactor is not None:
             self._compactor.compact_if_due()
 

@@ -47,6 +47,9 @@ def read_kafka(
         .option("kafka.max.partition.fetch.bytes", str(8 * 1024 * 1024))
         .option("kafka.fetch.max.bytes", str(32 * 1024 * 1024))
         .option("kafka.receive.buffer.bytes", str(1024 * 1024))
+        # After every poll Spark asks for the partition's ends, over the connection on which the consumer has asked for more already. At
+        # the end of the log the broker holds that request, and with it the next one, for this long: 500 ms by default, per partition.
+        .option("kafka.fetch.max.wait.ms", "5")
         # 120 s by default: a batch that meets a dead broker should fail and be restarted well before that.
         .option("kafkaConsumer.pollTimeoutMs", "30000")
         .load()

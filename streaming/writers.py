@@ -1,23 +1,22 @@
 """Writes batches of both landing queries into bronze, one at a time, each exactly once and with a growing stamp.
 
-Delta remembers (query id, batch id), so a batch that comes again after a crash changes nothing. One lock for both queries
-makes the order of stamps the order of commits.
+Every commit says in its metadata how far bronze reaches with it, so a batch that comes again after a crash is known by its offsets, and
+one that would leave a gap is refused. One lock for both queries makes the order of stamps the order of commits.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+from pyspark.sql import DataFrame
 
 from streaming.bronze_table import BronzeTable
 from streaming.checkpoints import Checkpoints
-from streaming.commit_metadata import CommitMetadata, Offsets, format_instant, merge_landed, next_stamp
-from streaming.errors import StreamingError
-from streaming.transforms import to_bronze
+from streaming.commit_metadata import CommitMetadata, Offsets, merge_landed, next_stamp
+from streaming.errors import LandingFailedError, StreamingError
+from streaming.transforms import with_stamp
 
 ROWS_PER_TASK = 25_000
 
@@ -44,15 +43,6 @@ class LandedBatch:
     finished_at: datetime
 
 
-@dataclass(frozen=True)
-class LandingRules:
-    """What the transform needs to know beside the records."""
-
-    dead_letter_topic: str
-    contracts: tuple[str, ...]
-    first_day: date
-
-
 class WriterClosedError(StreamingError):
     """A batch came after the stop was asked for. It is not lost: the next start plans it again."""
 
@@ -69,7 +59,6 @@ class BronzeWriter:
         self,
         table: BronzeTable,
         checkpoints: Checkpoints,
-        rules: LandingRules,
         *,
         newest: CommitMetadata | None,
         topic_ids: dict[str, str],
@@ -79,7 +68,6 @@ class BronzeWriter:
     ) -> None:
         self._table = table
         self._checkpoints = checkpoints
-        self._rules = rules
         self._newest = newest
         self._topic_ids = topic_ids
         self._max_tasks = max_tasks
@@ -93,16 +81,17 @@ class BronzeWriter:
         """The metadata of the newest commit. Stable only while the lock is held."""
         return self._newest
 
-    def write_batch(self, query: LandingQuery, location: str, records: DataFrame, batch_id: int) -> None:
-        """Commits `records` as batch `batch_id` of `query`, whose checkpoint is at `location`. Idempotent."""
+    def write_batch(self, query: LandingQuery, location: str, rows: DataFrame, batch_id: int) -> None:
+        """Commits `rows`, without stamp, as batch `batch_id` of `query`, whose checkpoint is at `location`. Idempotent."""
         ends = self._checkpoints.read_batch_ends(location, batch_id)
         begins = self._checkpoints.read_batch_ends(location, batch_id - 1) if batch_id else None
-        query_id = self._checkpoints.read_query_id(location)
         with self.lock:
             if self._closed:
                 raise WriterClosedError(f"batch {batch_id} of {query.name} is left to the next start")
             started = time.monotonic()
             landed = self._newest.offsets if self._newest else {}
+            if has_landed(begins, ends, landed):
+                return
             row_count = _count_between(begins, ends, landed)
             metadata = CommitMetadata(
                 query=query.name,
@@ -111,7 +100,7 @@ class BronzeWriter:
                 offsets=merge_landed(landed, ends),
                 topic_ids=self._topic_ids,
             )
-            self._append(query, records, row_count, metadata, str(query_id))
+            self._append(query, location, rows, row_count, metadata)
             self._newest = metadata
             self._on_batch(
                 LandedBatch(query.name, batch_id, row_count, time.monotonic() - started, self._clock()),
@@ -127,37 +116,45 @@ class BronzeWriter:
         return True
 
     def _append(
-        self, query: LandingQuery, records: DataFrame, row_count: int, metadata: CommitMetadata, query_id: str
+        self, query: LandingQuery, location: str, rows: DataFrame, row_count: int, metadata: CommitMetadata
     ) -> None:
-        stamp = constant_instant(metadata.ingested_at)
         tasks = min(self._max_tasks, max(1, row_count // ROWS_PER_TASK))
-        rows = to_bronze(
-            records if query.one_file_per_date else records.coalesce(tasks),
-            dead_letter_topic=self._rules.dead_letter_topic,
-            contracts=self._rules.contracts,
-            first_day=self._rules.first_day,
-            ingested_at=stamp,
-        )
         if query.one_file_per_date:
             # A batch of history touches hundreds of dates: 72,312 rows of 350 days made 1,306 files without this.
             rows = rows.repartition(tasks, "event_date").sortWithinPartitions("event_date", "event_hour")
-        (
-            rows.write.format("delta")
-            .mode("append")
-            .option("txnAppId", query_id)
-            .option("txnVersion", metadata.batch_id)
-            .option("userMetadata", metadata.to_json())
-            .save(self._table.uri)
-        )
+        else:
+            rows = rows.coalesce(tasks)
+        write = with_stamp(rows, metadata.ingested_at).write.format("delta").mode("append")
+        write = write.option("userMetadata", metadata.to_json())
+        if not self._checkpoints.has_locks:
+            # Delta refuses a commit when another driver made one of the same query meanwhile. To know it computes the table's state
+            # from the log for every batch, 0.4 s each; where our own lock keeps others out that is for nothing.
+            query_id = self._checkpoints.read_query_id(location)
+            write = write.option("txnAppId", str(query_id)).option("txnVersion", metadata.batch_id)
+        write.save(self._table.uri)
 
 
-def constant_instant(moment: datetime) -> Column:
-    """The instant as a column whose generated code is the same for every instant.
+def has_landed(begins: Offsets | None, ends: Offsets, landed: Offsets) -> bool:
+    """Whether bronze holds a batch already: its records are those from `begins` to before `ends`. `begins` is None for a first batch.
 
-    Spark writes a timestamp literal into the code that it generates: every batch would be compiled anew, by Spark and by the JVM. An
-    array goes in by reference; its index must not be a constant, or the optimiser takes the element out again.
+    Raises: LandingFailedError when bronze neither ends where the batch begins nor where it ends.
     """
-    return F.get(F.array(F.lit(format_instant(moment)).cast("timestamp")), F.pmod(F.col("partition"), F.lit(1)))
+    held, missing = [], []
+    for topic, of in ends.items():
+        for partition, end in of.items():
+            next_offset = landed.get(topic, {}).get(partition, -1) + 1
+            begin = next_offset if begins is None else begins.get(topic, {}).get(partition, 0)
+            if end > begin or begins is None:
+                (held if end <= next_offset else missing).append(f"{topic}/{partition}")
+                if begin != next_offset < end:
+                    raise LandingFailedError(
+                        f"the batch goes on at {topic}/{partition}/{begin}, but bronze at {next_offset}"
+                    )
+    if held and missing and begins is not None:
+        raise LandingFailedError(
+            f"bronze holds the batch's records of {', '.join(held)}, but not of {', '.join(missing)}"
+        )
+    return not missing
 
 
 def _count_between(begins: Offsets | None, ends: Offsets, landed: Offsets) -> int:

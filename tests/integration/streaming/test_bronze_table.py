@@ -3,11 +3,12 @@
 import itertools
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
-from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_commits
+from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_broker, read_commits
 
 pytestmark = pytest.mark.integration
 
@@ -77,8 +78,6 @@ def test_compaction_changes_no_row_and_carries_the_metadata_on(bench: LandingBen
     bench.settings = bench.settings.model_copy(update={"compact_every_seconds": 0})
     bench.land_all()
 
-    from tests.integration.streaming.landing_bench import read_broker
-
     assert bench.read_bronze() == read_broker(bootstrap)
     commits = read_commits(bench.storage.bronze_uri)
     for before, commit in itertools.pairwise(commits):
@@ -87,3 +86,41 @@ def test_compaction_changes_no_row_and_carries_the_metadata_on(bench: LandingBen
             changes = [a.get("add") or a.get("remove") for a in commit["actions"] if "add" in a or "remove" in a]
             assert changes
             assert not any(change["dataChange"] for change in changes)
+
+
+def test_the_driver_checkpoints_the_log_beside_the_batches(
+    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.landing.COMMITS_PER_CHECKPOINT", 3)
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    log = Path(bench.storage.bronze_uri, "_delta_log")
+    landing = bench.start()
+    deadline = time.monotonic() + 60
+    while len(list(log.glob("*.checkpoint.parquet"))) < 2:
+        assert time.monotonic() < deadline
+        produce_events(bootstrap, LIVE_TOPIC, 10)
+        time.sleep(0.2)
+        landing.check()
+    landing.stop()
+    bench.land_all()
+
+    first, second = sorted(int(path.name.split(".")[0]) for path in log.glob("*.checkpoint.parquet"))[:2]
+    assert second - first >= 3, "as many commits in between as were asked for"
+    assert json.loads((log / "_last_checkpoint").read_text())["version"] >= second
+    for commit in log.glob("*.json"):
+        if int(commit.stem) <= first:
+            commit.unlink()
+    assert bench.read_bronze() == read_broker(bootstrap), "the checkpoint stands for the commits before it"
+
+
+def test_where_nothing_locks_drivers_out_delta_does(bench: LandingBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.checkpoints.Checkpoints.has_locks", False)
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    for _ in range(2):
+        produce_events(bootstrap, LIVE_TOPIC, 50)
+        bench.land_all()
+
+    commits = [commit for commit in read_commits(bench.storage.bronze_uri) if commit["operation"] == "WRITE"]
+    transactions = [[action["txn"]["version"] for action in commit["actions"] if "txn" in action] for commit in commits]
+    assert all(len(versions) == 1 for versions in transactions)
+    assert bench.read_bronze() == read_broker(bootstrap)

@@ -7,8 +7,7 @@ import pytest
 
 from ingestion.contracts import engagement
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC
-from streaming.transforms import to_bronze
-from streaming.writers import constant_instant
+from streaming.transforms import LandingRules, to_bronze, with_stamp
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -27,13 +26,8 @@ def landed(spark: "SparkSession", moment: datetime) -> "DataFrame":
         "cast('{}' as binary) as value",
         "array(struct('ce_id' as key, cast(cast(id as string) as binary) as value)) as headers",
     )
-    return to_bronze(
-        records,
-        dead_letter_topic=DEAD_LETTER_TOPIC,
-        contracts=(engagement.CONTRACT,),
-        first_day=date(2015, 1, 1),
-        ingested_at=constant_instant(moment),
-    )
+    rules = LandingRules(DEAD_LETTER_TOPIC, (engagement.CONTRACT,), date(2015, 1, 1))
+    return with_stamp(to_bronze(records, rules), moment)
 
 
 def test_batches_of_different_moments_share_their_code(spark: "SparkSession") -> None:
