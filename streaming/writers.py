@@ -139,7 +139,8 @@ def has_landed(begins: Offsets | None, ends: Offsets, landed: Offsets) -> bool:
 
     Raises: LandingFailedError when bronze neither ends where the batch begins nor where it ends.
     """
-    held, missing = [], []
+    held: list[str] = []
+    missing: list[str] = []
     for topic, of in ends.items():
         for partition, end in of.items():
             next_offset = landed.get(topic, {}).get(partition, -1) + 1
