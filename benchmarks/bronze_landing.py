@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion.contracts import headers
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
+from ingestion.generators import EngagementStream, StreamPlan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TARGET_RATIO = 0.7
 WARM_UP_ROUNDS = 2
 ROUNDS = 4
+DISTINCT_EVENTS = 100_000
 
 
 def main() -> int:
@@ -122,33 +124,36 @@ def write_noop(settings: "StreamingSettings", rows: "DataFrame", _batch_id: int)
 
 
 def produce(bootstrap: str, count: int) -> None:
-    """Short good events, spread over the partitions by user."""
+    """The generator's events (290 bytes, as `ingestion_ndjson` sends them), stamped as the API stamps them. They come round again."""
+    import orjson
     from confluent_kafka import Producer
 
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
             "compression.type": "lz4",
+            "partitioner": "murmur2_random",
             "linger.ms": 20,
             "queue.buffering.max.messages": 200_000,
         }
     )
-    stamp = format_utc(datetime.now(UTC)).encode()
+    now = datetime.now(UTC)
+    lines = [event.raw for event in EngagementStream(StreamPlan(min(count, DISTINCT_EVENTS), now))]
+    events = [orjson.loads(line) for line in lines]
     for number in range(count):
-        user = f"user-{number % 5000}"
-        value = f'{{"event_type":"click","user_id":"{user}","platform":"web","content_id":"{number % 313}"}}'.encode()
+        event = events[number % len(events)]
         stamps = [
             (headers.SPEC_VERSION, headers.SPEC_VERSION_VALUE),
-            (headers.EVENT_ID, b"%032x" % number),
+            (headers.EVENT_ID, b"%s-%d" % (event["event_id"].encode(), number)),
             (headers.SOURCE, b"bench"),
-            (headers.EVENT_TYPE, b"click"),
-            (headers.OCCURRED_AT, stamp),
+            (headers.EVENT_TYPE, event["event_type"].encode()),
+            (headers.OCCURRED_AT, event["timestamp"].encode()),
             (headers.DATA_SCHEMA, b"engagement/1"),
-            (headers.RECEIVED_AT, stamp),
+            (headers.RECEIVED_AT, format_utc(now).encode()),
         ]
         while True:
             try:
-                producer.produce(LIVE_TOPIC, value, user.encode(), headers=stamps)
+                producer.produce(LIVE_TOPIC, lines[number % len(lines)], event["user_id"].encode(), headers=stamps)
                 break
             except BufferError:
                 producer.poll(0.1)
