@@ -23,7 +23,7 @@ def settle(
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")] = False,
 ) -> None:
-    """Wait until everything accepted so far is published. Exit 4 when it is not in time, 3 when a service is unreachable."""
+    """Wait until everything accepted so far is published and read. Exit 4 when it is not in time, 3 when a service is unreachable."""
     from kafka.errors import KafkaError
     from sqlalchemy.exc import OperationalError
 
@@ -101,6 +101,6 @@ def is_read_before(publication_id: int) -> bool:
         return False
     try:
         read = httpx.get(f"{url}/health", timeout=5).json()["publication"]
-    except (httpx.HTTPError, ValueError, KeyError):
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
     return read is None or read < publication_id

@@ -1,7 +1,7 @@
 """Dagster's storage in PostgreSQL over connections that stay open. Named in dagster.yaml.
 
-Dagster's own opens a connection for every statement, and a run writes its planned and its real events one by one: some 250 of them for one
-build of every table.
+Dagster's own opens a connection for every statement, and a run writes its events one by one. One rebuild of every table (125 events) opened
+406 of them and took 2.3 s to report after its promotion; over this pool it opens 10 and takes 0.8 s (measured alternately, four times each).
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ MOST_CONNECTIONS = 20
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """One pool for runs, events and schedules. Notices a restarted server. Opens nothing before the first statement."""
+    """One pool for runs, events and schedules. Notices a restarted server."""
 
     def __init__(
         self, postgres_url: str, should_autocreate_tables: bool = True, inst_data: ConfigurableClassData | None = None

@@ -60,7 +60,7 @@ TABLE_PROPERTIES = {
     "delta.enableDeletionVectors": "false",
     "delta.columnMapping.mode": "none",
     "delta.dataSkippingStatsColumns": ",".join(STATISTICS_COLUMNS),
-    # Never by a commit: one in thirty would take two seconds longer. The landing driver checkpoints between commits.
+    # Never by a commit: one in thirty would take a second longer. The landing driver checkpoints between commits.
     "delta.checkpointInterval": "1000000000",
     # At one commit a second the log gains 86,400 files a day, and every commit lists it.
     "delta.logRetentionDuration": "interval 1 days",

@@ -143,8 +143,8 @@ def has_landed(begins: Offsets | None, ends: Offsets, landed: Offsets) -> bool:
     missing: list[str] = []
     for topic, of in ends.items():
         for partition, end in of.items():
-            next_offset = landed.get(topic, {}).get(partition, -1) + 1
-            begin = next_offset if begins is None else begins.get(topic, {}).get(partition, 0)
+            next_offset = _next_offset(landed, topic, partition)
+            begin = _begin(begins, landed, topic, partition)
             if end > begin or begins is None:
                 (held if end <= next_offset else missing).append(f"{topic}/{partition}")
                 if begin != next_offset < end:
@@ -159,14 +159,18 @@ def has_landed(begins: Offsets | None, ends: Offsets, landed: Offsets) -> bool:
 
 
 def _count_between(begins: Offsets | None, ends: Offsets, landed: Offsets) -> int:
-    """Records between two rows of ends; the first batch of a checkpoint begins behind what has landed."""
-    total = 0
-    for topic, of in ends.items():
-        for partition, end in of.items():
-            begin = (
-                begins.get(topic, {}).get(partition, 0)
-                if begins is not None
-                else landed.get(topic, {}).get(partition, -1) + 1
-            )
-            total += max(0, end - begin)
-    return total
+    """Records between two rows of ends."""
+    return sum(
+        max(0, end - _begin(begins, landed, topic, partition))
+        for topic, of in ends.items()
+        for partition, end in of.items()
+    )
+
+
+def _begin(begins: Offsets | None, landed: Offsets, topic: str, partition: int) -> int:
+    """The first offset of a batch; the first batch of a checkpoint begins behind what has landed."""
+    return _next_offset(landed, topic, partition) if begins is None else begins.get(topic, {}).get(partition, 0)
+
+
+def _next_offset(landed: Offsets, topic: str, partition: int) -> int:
+    return landed.get(topic, {}).get(partition, -1) + 1

@@ -113,7 +113,9 @@ def test_the_driver_checkpoints_the_log_beside_the_batches(
     assert bench.read_bronze() == read_broker(bootstrap), "the checkpoint stands for the commits before it"
 
 
-def test_where_nothing_locks_drivers_out_delta_does(bench: LandingBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_locks_drivers_out_commits_carry_their_transaction(
+    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("streaming.checkpoints.Checkpoints.has_locks", False)
     bootstrap = bench.storage.kafka_bootstrap_servers
     for _ in range(2):

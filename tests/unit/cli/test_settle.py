@@ -43,6 +43,7 @@ def analytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPS
         ('{"publication": 8}', False),
         ("not ours", False),
         ("{}", False),
+        ("[]", False),
     ],
 )
 def test_settle_waits_for_an_api_that_reads_an_earlier_publication(
