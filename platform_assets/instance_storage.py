@@ -1,7 +1,7 @@
 """Dagster's storage in PostgreSQL over connections that stay open. Named in dagster.yaml.
 
 Dagster's own opens a connection for every statement, and a run writes its events one by one. One rebuild of every table (125 events) opened
-406 of them and took 2.3 s to report after its promotion; over this pool it opens 10 and takes 0.8 s (measured alternately, four times each).
+406 of them and took 2.3 s to report after its promotion; over this pool it opens 10 and takes 0.8 s (measured alternately).
 """
 
 from collections.abc import Mapping

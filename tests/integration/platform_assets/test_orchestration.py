@@ -76,9 +76,7 @@ def test_one_asset_of_one_day_is_widened_to_a_publication_of_all(
     assert published_tag(instance, result) == "1"
     materialized = {item.asset_key.to_user_string() for item in _materializations(instance, result.run_id)}
     assert {"gold/agg_day_events", "gold/fct_user_hours", "silver/events", "operations/publications"} <= materialized
-    folder = Path.cwd()
     docs = dg.materialize([maintenance.dbt_docs], resources=make_resources(), instance=instance)
-    assert Path.cwd() == folder, "relative paths of the settings mean the same afterwards"
     assert docs.success
     assert (docs_dir / "catalog.json").exists()
     again = run_days(instance, "2026-01-05")

@@ -1,12 +1,14 @@
 """Column metadata is kept once per code version, whole or not at all."""
 
+import os
 from pathlib import Path
+from unittest import mock
 
 import dagster as dg
 import duckdb
 import pytest
 
-from platform_assets.column_metadata import ColumnMetadataFile, count_rows
+from platform_assets.column_metadata import ColumnMetadataFile, count_rows, find_columns
 
 EVENTS, HOURS = dg.AssetKey(["silver", "events"]), dg.AssetKey(["gold", "agg_hour_events"])
 
@@ -53,3 +55,18 @@ def test_rows_of_each_table_are_counted(tmp_path: Path) -> None:
     with duckdb.connect(str(build_file)) as build:
         build.execute("create schema silver; create table silver.events as select unnest([1, 2, 3]) as event_id")
     assert count_rows(build_file, [EVENTS]) == {EVENTS: 3}
+
+
+def test_finding_columns_leaves_the_process_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wandering:
+        def __init__(self, *_: object) -> None:
+            """Takes what the real one takes."""
+
+        def fetch_column_metadata(self) -> list[object]:
+            os.chdir(tmp_path)  # as the real one's threads do when they overtake each other
+            return []
+
+    monkeypatch.setattr("platform_assets.column_metadata.DbtEventIterator", Wandering)
+    before = Path.cwd()
+    assert find_columns(mock.Mock(), [], mock.Mock(manifest={"nodes": {}})) == []
+    assert Path.cwd() == before
