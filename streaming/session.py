@@ -23,7 +23,7 @@ DISTINCT_COLUMNS = (
     "kafka_timestamp",
     "occurred_at",
     "received_at",
-    "headers.list.element.value",
+    "occurred_text",
 )
 
 # Without native libraries Hadoop runs a `chmod` process for each local file it makes, and a checksum file doubles them:

@@ -15,6 +15,10 @@ DATA_SCHEMA: Final = "ce_dataschema"  # contract and version, for example engage
 RECEIVED_AT: Final = "ce_receivedat"
 TRACE_PARENT: Final = "traceparent"
 
+# What every event carries, in the order in which the ingestion API writes it; `traceparent` follows where the client sent one. Bronze
+# keeps headers that are exactly these in columns alone.
+STAMPS: Final = (SPEC_VERSION, EVENT_ID, SOURCE, EVENT_TYPE, OCCURRED_AT, DATA_SCHEMA, RECEIVED_AT)
+
 DEAD_LETTER_STAGE: Final = "ce_dlqstage"
 DEAD_LETTER_REASON: Final = "ce_dlqreason"
 

@@ -186,7 +186,10 @@ class LandingBench:
 
 def read_bronze(bronze_uri: str) -> list[Record]:
     """Bronze by delta-rs, which shares no code with the writer."""
-    rows = read_columns(bronze_uri, ["kafka_topic", "kafka_partition", "kafka_offset", "key", "value", "headers"])
+    stamps = ["event_id", "app_id", "event_type", "occurred_text", "contract", "received_text", "trace_parent"]
+    rows = read_columns(
+        bronze_uri, ["kafka_topic", "kafka_partition", "kafka_offset", "key", "value", "headers", *stamps]
+    )
     return sorted(
         (
             Record(
@@ -195,12 +198,32 @@ def read_bronze(bronze_uri: str) -> list[Record]:
                 row["kafka_offset"],
                 row["key"],
                 row["value"],
-                tuple((header["key"], header["value"]) for header in row["headers"] or ()),
+                headers_of(row),
             )
             for row in rows
         ),
         key=lambda record: record[:3],
     )
+
+
+def headers_of(row: dict[str, Any]) -> tuple[tuple[str, bytes | None], ...]:
+    """The record's headers from a row of bronze, as the column's description says."""
+    if row["headers"] is not None:
+        return tuple((header["key"], header["value"]) for header in row["headers"])
+    if row["occurred_text"] is None:
+        return ()
+    stamps = {
+        "ce_specversion": "1.0",
+        "ce_id": row["event_id"],
+        "ce_source": row["app_id"],
+        "ce_type": row["event_type"],
+        "ce_time": row["occurred_text"],
+        "ce_dataschema": row["contract"],
+        "ce_receivedat": row["received_text"],
+    }
+    if row["trace_parent"] is not None:
+        stamps["traceparent"] = row["trace_parent"]
+    return tuple((name, text.encode()) for name, text in stamps.items())
 
 
 def read_columns(bronze_uri: str, columns: list[str]) -> list[dict[str, Any]]:

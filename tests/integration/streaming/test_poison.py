@@ -49,6 +49,7 @@ def dead_letter(**extra: bytes) -> Headers:
     return [*without(headers.OCCURRED_AT, headers.DATA_SCHEMA), *[(f"ce_{k}", v) for k, v in extra.items()]]
 
 
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FUTURE = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
 
 TABLE = [
@@ -126,7 +127,25 @@ TABLE = [
         dlq_stage="edge",
     ),
     Poison("dead_letter_headers_on_a_live_record", None, [*without(), (headers.DEAD_LETTER_STAGE, b"edge")]),
+    Poison("traced", None, [*without(), (headers.TRACE_PARENT, TRACE)]),
+    Poison("traced_first", None, [(headers.TRACE_PARENT, TRACE), *without()]),
+    Poison("traced_without_value", None, [*without(), (headers.TRACE_PARENT, None)]),
+    Poison("traced_not_utf8", None, [*without(), (headers.TRACE_PARENT, b"\xff")]),
+    Poison("traced_twice", None, [*without(), (headers.TRACE_PARENT, TRACE), (headers.TRACE_PARENT, TRACE)]),
+    Poison("other_order", None, [*reversed(without())]),
+    Poison("other_spec_version", None, stamped(SPEC_VERSION=b"1.1")),
+    Poison("null_spec_version", None, stamped(SPEC_VERSION=None)),
+    Poison("no_spec_version", None, without(headers.SPEC_VERSION)),
 ]
+
+# Their stamps are all there is in the headers.
+PLAIN = {
+    "good", "good_import", "good_with_offset_zone", "null_key_with_user_in_value", "null_key_without_user", "null_key_and_not_json",
+    "not_json_is_for_silver_to_judge", "null_value", "empty_value", "empty_event_id", "value_not_utf8", "value_of_all_bytes",
+    "unknown_contract", "bad_time", "time_of_day_only", "thirtieth_of_february", "second_sixty", "absurd_number", "bad_received_at",
+    "both_times_bad", "year_9999", "future", "year_one", "year_10000_by_zone", "year_zero", "before_first_day", "received_in_year_9999",
+    "one_mebibyte", "traced",
+}  # fmt: skip
 
 
 @pytest.mark.feature("S0-5")
@@ -157,6 +176,24 @@ def test_every_record_lands_once_byte_for_byte_and_with_its_reason(bench: Landin
         if found != expected:
             wrong.append((poison.name, found, expected))
     assert not wrong
+
+
+def test_headers_that_are_the_stamps_alone_are_written_once(bench: LandingBench) -> None:
+    places = produce(
+        bench.storage.kafka_bootstrap_servers, [(p.topic, p.key, p.value, p.record_headers) for p in TABLE]
+    )
+
+    bench.land_all()
+
+    rows = read_columns(bench.storage.bronze_uri, ["kafka_topic", "kafka_partition", "kafka_offset", "headers"])
+    without_headers = {
+        (row["kafka_topic"], row["kafka_partition"], row["kafka_offset"]) for row in rows if row["headers"] is None
+    }
+    assert {
+        poison.name
+        for poison, place in zip(TABLE, places, strict=True)
+        if poison.record_headers and (poison.topic, *place) in without_headers
+    } == PLAIN
 
 
 def test_the_first_of_repeated_headers_counts(bench: LandingBench) -> None:

@@ -32,7 +32,9 @@ LATE_AFTER = timedelta(seconds=600)
 
 @dataclass(frozen=True)
 class StampedRow(BronzeRow):
-    """A landed record with all of its headers, as the API sends them."""
+    """A landed record of the API, as the landing job writes it: the stamps in columns, and again as headers with `has_headers`."""
+
+    has_headers: bool = False
 
     @property
     def all_headers(self) -> dict[str, bytes]:
@@ -62,20 +64,25 @@ def _rfc3339(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def write_stamped(path: str, rows: Sequence[StampedRow]) -> int:
-    """`write_bronze` for rows with all of their headers: one commit, the new Delta version."""
+def write_stamped(path: str, rows: Sequence[StampedRow], tamper: str = "") -> int:
+    """`write_bronze` for rows with all of their stamps: one commit, the new Delta version. `tamper`: SQL on the table `landed` before."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone='UTC'")
         connection.execute(f"create table landed ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})")
         headers = (
-            "list_transform(list_zip(?::varchar[], ?::blob[]), pair -> struct_pack(key := pair[1], value := pair[2]))"
+            "case when ? then "
+            "list_transform(list_zip(?::varchar[], ?::blob[]), pair -> struct_pack(key := pair[1], value := pair[2])) end"
         )
         marks = ", ".join(headers if name == "headers" else "?" for name in COLUMNS)
         place = list(COLUMNS).index("headers")
         for row in rows:
             columns: list[Any] = list(row.as_tuple())
-            columns[place : place + 1] = [list(row.all_headers), list(row.all_headers.values())]
+            texts = list(COLUMNS).index("occurred_text")
+            columns[texts : texts + 2] = [_rfc3339(row.occurred_at), _rfc3339(row.received)]
+            columns[place : place + 1] = [row.has_headers, list(row.all_headers), list(row.all_headers.values())]
             connection.execute(f"insert into landed values ({marks})", columns)
+        if tamper:
+            connection.execute(tamper)
         return append_relation(path, connection.table("landed"))
 
 
@@ -118,15 +125,15 @@ class World:
         """Puts rows into Kafka only."""
         self.kafka.rows.extend(rows)
 
-    def land(self, *rows: StampedRow, sent: bool = True, seen: bool = True) -> int:
-        """Lands rows as one bronze commit with one stamp. `seen`: the arrivals sensor has noticed it."""
+    def land(self, *rows: StampedRow, sent: bool = True, seen: bool = True, tamper: str = "") -> int:
+        """Lands rows as one bronze commit with one stamp. `seen`: the arrivals sensor has noticed it. `tamper`: as in `write_stamped`."""
         self.clock += timedelta(seconds=1)
         stamped = [_with_stamp(row, self.clock) for row in rows]
         if sent:
             self.send(
                 *(row for row in stamped if row.coordinates not in {known.coordinates for known in self.kafka.rows})
             )
-        version = write_stamped(self.settings.bronze_uri, stamped)
+        version = write_stamped(self.settings.bronze_uri, stamped, tamper)
         self.landed += [(version, row) for row in stamped]
         if seen:
             self.see(version)

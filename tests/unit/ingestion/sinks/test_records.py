@@ -5,6 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestion.contracts import headers
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import Rejection, ValidEvent
 from ingestion.sinks import Stamper
@@ -27,6 +28,14 @@ def test_an_event_is_keyed_by_its_trimmed_user_and_keeps_its_bytes() -> None:
     stamps = dict(record.headers)
     assert stamps["ce_time"] == "2026-11-21T09:30:00.000000Z"
     assert stamps["ce_receivedat"] == b"2026-11-21T09:30:00.000000Z"
+
+
+def test_an_event_carries_the_stamps_in_the_order_that_bronze_knows() -> None:
+    event = ValidEvent("generic/1", "order_placed", "u", None, None)
+    assert tuple(name for name, _ in Stamper("shop", NOW).stamp(b"{}", event, "id").headers) == headers.STAMPS
+    traced = Stamper("shop", NOW, trace_parent="00-a-b-01").stamp(b"{}", event, "id")
+    assert tuple(name for name, _ in traced.headers) == (*headers.STAMPS, headers.TRACE_PARENT)
+    assert dict(traced.headers)[headers.SPEC_VERSION] == headers.SPEC_VERSION_VALUE
 
 
 def test_a_dead_letter_keeps_what_is_known_and_at_most_its_share_of_a_huge_value() -> None:
