@@ -33,8 +33,7 @@ def history(days: int) -> str:
         ('{{"event_type":"view","user_id":"u' || n % 5000 || '","platform":"web"}}')::blob as value,
         []::struct(key varchar, value blob)[] as headers,
         'e' || n as event_id, 'demo' as app_id, 'view' as event_type, 'engagement/1' as contract,
-        occurred as occurred_at, occurred as received_at,
-        null::varchar as occurred_text, null::varchar as received_text, null::varchar as trace_parent, occurred as ingested_at,
+        occurred as occurred_at, occurred as received_at, occurred as ingested_at,
         occurred::date as event_date, date_trunc('hour', occurred) as event_hour,
         null::varchar as dlq_stage, null::varchar as rejection_reason
     from (

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from streaming.commit_metadata import CommitMetadata, Offsets, parse_commit_metadata
 from streaming.files import Files, resolve_uri
-from streaming.schemas import added_columns_ddl, bronze_column_names, bronze_ddl
+from streaming.schemas import bronze_ddl
 
 METADATA_SEARCH_DEPTH = 200
 
@@ -49,12 +49,9 @@ class BronzeTable:
         return self.version() is not None
 
     def create(self) -> None:
-        """Makes the table with its properties, or gives one that an older release made the columns that came later. Idempotent."""
-        table = f"delta.`{self.uri}`"
+        """Makes the table with its properties unless it is there."""
         if not self.exists():
-            self._spark.sql(bronze_ddl(table))
-        elif missing := [name for name in bronze_column_names() if name not in self.read().columns]:
-            self._spark.sql(added_columns_ddl(table, missing))
+            self._spark.sql(bronze_ddl(f"delta.`{self.uri}`"))
 
     def version(self) -> int | None:
         """The newest version, or None without a table."""

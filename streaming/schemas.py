@@ -26,9 +26,6 @@ BRONZE_COLUMNS = (
     Column("event_hour", "timestamp", "UTC hour that the record is counted in; see event_date.", nullable=False),
     Column("occurred_at", "timestamp", "The client's clock, from ce_time; null when unreadable."),
     Column("received_at", "timestamp", "The ingestion API's clock, from ce_receivedat; null when unreadable."),
-    Column("occurred_text", "string", "ce_time as it was sent."),
-    Column("received_text", "string", "ce_receivedat as it was sent."),
-    Column("trace_parent", "string", "W3C trace context of the client's request, from traceparent."),
     Column("ingested_at", "timestamp", "Stamp of the commit; grows strictly with commit order.", nullable=False),
     Column("event_id", "string", "Id of the event, from ce_id."),
     Column("app_id", "string", "Sending application, from ce_source; 'unknown' without one.", nullable=False),
@@ -41,9 +38,9 @@ BRONZE_COLUMNS = (
     Column(
         "headers",
         "array<struct<key:string,value:binary>>",
-        "All headers in the order sent. Null when there are none (occurred_text is null too), or when they are exactly the stamps as the "
-        "ingestion API writes them: ce_specversion 1.0, ce_id, ce_source, ce_type, ce_time, ce_dataschema, ce_receivedat, and "
-        "traceparent if not null. Then the columns hold their bytes.",
+        "All headers in the order sent. Null when there are none (occurred_at is null too), or when they are exactly the stamps as the "
+        "ingestion API writes them: ce_specversion 1.0, ce_id, ce_source, ce_type, ce_time, ce_dataschema, ce_receivedat. Then the columns "
+        "say what they hold; times are RFC 3339 in UTC, with microseconds and Z.",
     ),
     Column(
         "event_date",
@@ -78,22 +75,15 @@ def bronze_column_names() -> list[str]:
 
 def bronze_ddl(table: str) -> str:
     """`CREATE TABLE IF NOT EXISTS` for `table`, a quoted identifier such as delta.`/path`."""
-    columns = ",\n  ".join(map(_column_ddl, BRONZE_COLUMNS))
+    columns = ",\n  ".join(
+        f"{column.name} {column.data_type}{'' if column.nullable else ' NOT NULL'} COMMENT {_literal(column.description)}"
+        for column in BRONZE_COLUMNS
+    )
     properties = ", ".join(f"'{name}' = '{value}'" for name, value in TABLE_PROPERTIES.items())
     return (
         f"CREATE TABLE IF NOT EXISTS {table} (\n  {columns}\n) USING delta "
         f"PARTITIONED BY ({PARTITION_COLUMN}) TBLPROPERTIES ({properties})"
     )
-
-
-def added_columns_ddl(table: str, names: list[str]) -> str:
-    """`ALTER TABLE` that adds columns of bronze to a table without them: rows landed before have nulls there."""
-    columns = ", ".join(_column_ddl(column) for column in BRONZE_COLUMNS if column.name in names)
-    return f"ALTER TABLE {table} ADD COLUMNS ({columns})"
-
-
-def _column_ddl(column: Column) -> str:
-    return f"{column.name} {column.data_type}{'' if column.nullable else ' NOT NULL'} COMMENT {_literal(column.description)}"
 
 
 def _literal(text: str) -> str:

@@ -29,6 +29,8 @@ _EDGE = headers.EDGE_STAGE.decode()
 # try_to_timestamp alone also takes '2015' and '10:20' (today's date: not even the same answer tomorrow).
 RFC3339_PATTERN = r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$"
 
+CANONICAL_LENGTH = len("2026-11-21T09:30:00.000000Z")
+
 
 @dataclass(frozen=True)
 class LandingRules:
@@ -56,7 +58,6 @@ def to_bronze(records: DataFrame, rules: LandingRules) -> DataFrame:
         _header_text(headers.DATA_SCHEMA).alias("contract"),
         _header_text(headers.OCCURRED_AT).alias("occurred_text"),
         _header_text(headers.RECEIVED_AT).alias("received_text"),
-        _header_text(headers.TRACE_PARENT).alias("trace_parent"),
         _dead_letter_header(dead_letter_topic, headers.DEAD_LETTER_STAGE).alias("stage"),
         _dead_letter_header(dead_letter_topic, headers.DEAD_LETTER_REASON).alias("reason"),
     )
@@ -137,22 +138,22 @@ def _header_text(name: str) -> Column:
 def _stamps_say_all() -> Column:
     """Whether the headers can be made again from the columns, to the byte. Writing them a second time takes a fifth of landing.
 
-    A text column holds its header's own bytes: where it is not null, the first header of that name is whole. Repeated, foreign and
-    missing names make another list of names.
+    A text holds its header's own bytes: where it is not null, the first header of that name is whole. Repeated, foreign and missing
+    names make another list of names. Times are as the API writes them, or the instant alone would not say how they were spelt.
     """
     names, values = F.col("headers")["key"], F.col("headers")["value"]
-    are_known = names == _array(*headers.STAMPS)
-    are_known = are_known | (
-        (names == _array(*headers.STAMPS, headers.TRACE_PARENT)) & F.col("trace_parent").isNotNull()
-    )
-    are_whole = F.get(values, F.lit(0)) == F.lit(headers.SPEC_VERSION_VALUE)
-    for name in _REQUIRED:
-        are_whole = are_whole & F.col(name).isNotNull()
-    return are_known & are_whole
+    says_all = names == F.array(*[F.lit(name) for name in headers.STAMPS])
+    says_all = says_all & (F.get(values, F.lit(0)) == F.lit(headers.SPEC_VERSION_VALUE))
+    for name in ("event_id", "source", "event_type", "contract"):
+        says_all = says_all & F.col(name).isNotNull()
+    for instant, text in (("occurred_at", "occurred_text"), ("received_at", "received_text")):
+        says_all = says_all & F.col(instant).isNotNull() & _is_canonical(F.col(text))
+    return says_all
 
 
-def _array(*texts: str) -> Column:
-    return F.array(*[F.lit(text) for text in texts])
+def _is_canonical(time: Column) -> Column:
+    """Whether a text that is an instant is spelt as `format_utc` does, in microseconds and Z. (Lower case is no instant to Spark.)"""
+    return (F.length(time) == CANONICAL_LENGTH) & time.endswith("Z")
 
 
 def _dead_letter_header(dead_letter_topic: str, name: str) -> Column:

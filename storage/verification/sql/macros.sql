@@ -6,10 +6,6 @@ create or replace temp macro coordinates(kafka_topic, kafka_partition, kafka_off
 create or replace temp macro header(headers, name) as
     try(decode(list_filter(headers, lambda h: h.key = name)[1].value));
 
--- What the record's own header says. Bronze keeps headers that are the stamps and nothing else in the stamps' columns alone.
-create or replace temp macro stamp(headers, name, stamp_column) as
-    case when headers is null then stamp_column else header(headers, name) end;
-
 -- The value as JSON text, null when it is none. DuckDB may decode before it asks whether it can: so both decodes try.
 create or replace temp macro json_text(value) as
     case when json_valid(try(decode(value))) then try(decode(value)) end;

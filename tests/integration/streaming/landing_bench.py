@@ -186,7 +186,7 @@ class LandingBench:
 
 def read_bronze(bronze_uri: str) -> list[Record]:
     """Bronze by delta-rs, which shares no code with the writer."""
-    stamps = ["event_id", "app_id", "event_type", "occurred_text", "contract", "received_text", "trace_parent"]
+    stamps = ["event_id", "app_id", "event_type", "occurred_at", "contract", "received_at"]
     rows = read_columns(
         bronze_uri, ["kafka_topic", "kafka_partition", "kafka_offset", "key", "value", "headers", *stamps]
     )
@@ -210,20 +210,22 @@ def headers_of(row: dict[str, Any]) -> tuple[tuple[str, bytes | None], ...]:
     """The record's headers from a row of bronze, as the column's description says."""
     if row["headers"] is not None:
         return tuple((header["key"], header["value"]) for header in row["headers"])
-    if row["occurred_text"] is None:
+    if row["occurred_at"] is None:
         return ()
     stamps = {
         "ce_specversion": "1.0",
         "ce_id": row["event_id"],
         "ce_source": row["app_id"],
         "ce_type": row["event_type"],
-        "ce_time": row["occurred_text"],
+        "ce_time": _spelt(row["occurred_at"]),
         "ce_dataschema": row["contract"],
-        "ce_receivedat": row["received_text"],
+        "ce_receivedat": _spelt(row["received_at"]),
     }
-    if row["trace_parent"] is not None:
-        stamps["traceparent"] = row["trace_parent"]
     return tuple((name, text.encode()) for name, text in stamps.items())
+
+
+def _spelt(time: datetime) -> str:
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def read_columns(bronze_uri: str, columns: list[str]) -> list[dict[str, Any]]:

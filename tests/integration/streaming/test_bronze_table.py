@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
-from streaming import schemas
-from streaming.bronze_table import BronzeTable
 from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_broker, read_commits
 
 pytestmark = pytest.mark.integration
@@ -53,28 +51,6 @@ def test_the_log_is_readable_by_any_delta_reader_and_holds_no_payload(bench: Lan
     assert [a["protocol"] for a in actions if "protocol" in a] == [{"minReaderVersion": 1, "minWriterVersion": 2}]
     columns = {name for a in actions if "add" in a for name in json.loads(a["add"]["stats"])["minValues"]}
     assert columns == {"kafka_offset", "event_hour", "ingested_at"}
-
-
-def test_a_table_of_an_older_release_gets_the_columns_that_came_later(
-    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    table = BronzeTable(bench.spark, bench.storage.bronze_uri)
-    late = ("occurred_text", "received_text", "trace_parent")
-    older = tuple(column for column in schemas.BRONZE_COLUMNS if column.name not in late)
-    with monkeypatch.context() as patch:
-        patch.setattr(schemas, "BRONZE_COLUMNS", older)
-        table.create()
-    assert not set(late) & set(table.read().columns)
-    produce_events(bootstrap, LIVE_TOPIC, 20)
-
-    bench.land_all()
-    altered = table.version()
-    bench.land_all()
-
-    assert set(late) <= set(table.read().columns)
-    assert table.version() == altered
-    assert bench.read_bronze() == read_broker(bootstrap)
 
 
 def test_an_import_makes_one_file_per_date_and_batch(bench: LandingBench) -> None:

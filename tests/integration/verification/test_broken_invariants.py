@@ -137,26 +137,22 @@ def test_a_silver_row_with_other_stamps_is_named(world: World, change: str) -> N
     assert broken(world, "silver_rows_come_from_bronze").offending == (f"events {LIVE}/0/1 differs from bronze",)
 
 
-@pytest.mark.parametrize("has_headers", [False, True])
-def test_a_time_that_its_own_stamp_does_not_say_is_named(world: World, has_headers: bool) -> None:
-    tamper = "update landed set received_at = received_at + interval 1 second where kafka_offset = 1"
-    world.land(engagement(0, has_headers=has_headers), engagement(1, has_headers=has_headers), tamper=tamper)
+@pytest.mark.parametrize(
+    "change",
+    ["event_id = 'other'", "app_id = 'other'", "event_type = 'other'", "contract = 'generic/1'"]
+    + [f"{name} = {name} + interval 1 second" for name in ("occurred_at", "received_at")],
+)
+def test_a_stamp_that_its_own_header_does_not_say_is_named(world: World, change: str) -> None:
+    tamper = f"update landed set {change} where kafka_offset = 1"
+    world.land(engagement(0), engagement(1, has_headers=True), tamper=tamper)
     check = broken(world, "stamps_equal_record_headers")
     assert (check.invariant, check.offending) == ("I3", (f"{LIVE}/0/1 carries other stamps than its headers",))
 
 
-@pytest.mark.parametrize("column", ["event_id", "app_id", "event_type", "contract"])
-def test_a_stamp_that_its_own_header_does_not_say_is_named(world: World, column: str) -> None:
-    tamper = f"update landed set {column} = 'other' where kafka_offset = 1"
-    world.land(engagement(0), engagement(1, has_headers=True), tamper=tamper)
-    check = broken(world, "stamps_equal_record_headers")
-    assert check.offending == (f"{LIVE}/0/1 carries other stamps than its headers",)
-
-
-def test_a_good_record_without_any_stamp_is_named(world: World) -> None:
-    world.land(engagement(0), engagement(1), tamper="update landed set occurred_text = null where kafka_offset = 1")
-    check = broken(world, "stamps_equal_record_headers")
-    assert check.offending == (f"{LIVE}/0/1 carries other stamps than its headers",)
+@pytest.mark.parametrize("stamp", ["event_id", "event_type", "contract", "occurred_at", "received_at"])
+def test_a_good_record_that_lacks_a_stamp_is_named(world: World, stamp: str) -> None:
+    world.land(engagement(0), engagement(1), tamper=f"update landed set {stamp} = null where kafka_offset = 1")
+    assert "stamps_equal_record_headers" in world.failures()
 
 
 def test_bronze_rows_beyond_kafkas_end_are_named(world: World) -> None:

@@ -77,8 +77,6 @@ def write_stamped(path: str, rows: Sequence[StampedRow], tamper: str = "") -> in
         place = list(COLUMNS).index("headers")
         for row in rows:
             columns: list[Any] = list(row.as_tuple())
-            texts = list(COLUMNS).index("occurred_text")
-            columns[texts : texts + 2] = [_rfc3339(row.occurred_at), _rfc3339(row.received)]
             columns[place : place + 1] = [row.has_headers, list(row.all_headers), list(row.all_headers.values())]
             connection.execute(f"insert into landed values ({marks})", columns)
         if tamper:
