@@ -112,6 +112,7 @@ def _check_landing(
         landing.check_acknowledged(session, ledger, unlanded),
         landing.check_receipts(receipt_count, missing, unlanded),
         landing.check_not_ahead(landed, held),
+        landing.check_records(session, log, landed, held),
         published_state.check_landing_order(session),
     ]
     good_topics = {topics.LIVE_TOPIC, topics.IMPORT_TOPIC}

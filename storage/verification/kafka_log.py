@@ -1,4 +1,4 @@
-"""What Kafka itself holds: the offsets of our topics and the stamps of records that bronze does not have yet.
+"""What Kafka itself holds: the offsets of our topics, and their records.
 
 Reads only; joins no consumer group and commits no offset, so it never disturbs a consumer.
 """
@@ -27,14 +27,33 @@ class OffsetRange:
 
 @dataclass(frozen=True)
 class Record:
-    """The stamps of one record. A stamp is None when its header is absent or not to be understood."""
+    """One record, and the stamps in its headers. A stamp is None when its header is absent or not to be understood."""
 
     topic: str
     partition: int
     offset: int
-    app_id: str | None
-    event_id: str | None
-    received_at: datetime | None
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def app_id(self) -> str | None:
+        """Who sent it."""
+        return self._text("ce_source")
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's id within its app."""
+        return self._text("ce_id")
+
+    @property
+    def received_at(self) -> datetime | None:
+        """When the ingestion API took it in."""
+        return _timestamp(self._text("ce_receivedat"))
+
+    def _text(self, name: str) -> str | None:
+        value = next((value for key, value in self.headers if key == name), None)
+        return None if value is None else value.decode("utf-8", errors="replace")
 
 
 class KafkaLog(Protocol):
@@ -44,7 +63,7 @@ class KafkaLog(Protocol):
         """The offsets held per topic and partition. A topic that does not exist has no entry."""
 
     def read(self, ranges: Mapping[Place, OffsetRange]) -> Iterator[Record]:
-        """The stamps of the records of these offsets, in offset order per partition."""
+        """The records of these offsets, in offset order per partition."""
 
 
 class BrokerLog:
@@ -115,7 +134,7 @@ class BrokerLog:
                 return
             offset: int = record.offset
             if offset < wanted.end:
-                yield _stamps(place, offset, dict(record.headers))
+                yield Record(*place, offset, record.key, record.value, tuple(record.headers))
             if offset >= wanted.end - 1:
                 del open_ranges[place]
 
@@ -127,21 +146,6 @@ class BrokerLog:
             bootstrap_timeout_ms=CONNECT_TIMEOUT_SECONDS * 1000,
             request_timeout_ms=IDLE_TIMEOUT_SECONDS * 1000,
         )
-
-
-def _stamps(place: Place, offset: int, headers: Mapping[str, bytes | None]) -> Record:
-    return Record(
-        topic=place[0],
-        partition=place[1],
-        offset=offset,
-        app_id=_text(headers.get("ce_source")),
-        event_id=_text(headers.get("ce_id")),
-        received_at=_timestamp(_text(headers.get("ce_receivedat"))),
-    )
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", errors="replace")
 
 
 def _timestamp(text: str | None) -> datetime | None:

@@ -4,21 +4,29 @@ An event that Kafka holds and bronze does not yet have is waiting, not lost: its
 A lag is therefore never an offence, whatever its length, and a loss always is.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from storage.control.acknowledged import Count
 from storage.verification import queries
-from storage.verification.kafka_log import KafkaLog, OffsetRange, Place
+from storage.verification.kafka_log import KafkaLog, OffsetRange, Place, Record
 from storage.verification.report import Finding
 
 ReceiptId = tuple[str, str]
 """app_id, event_id."""
+
+RecordContent = tuple[bytes | None, str | None, tuple[tuple[str, bytes | None], ...]]
+"""Key, MD5 of the value in hex, headers."""
+
+SAMPLE = 1_000
+"""Records of a partition that are compared byte for byte: kafka-python reads some ten thousand in a second."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,41 @@ def check_not_ahead(landed: Mapping[Place, LandedRange], kafka: Mapping[Place, O
         if found.last_offset >= end:
             finding.add([f"{topic}/{partition} landed up to offset {found.last_offset}, Kafka ends before {end}"])
     return finding
+
+
+def check_records(
+    session: duckdb.DuckDBPyConnection,
+    log: KafkaLog,
+    landed: Mapping[Place, LandedRange],
+    kafka: Mapping[Place, OffsetRange],
+) -> Finding:
+    """The newest rows of every partition are their records, byte for byte: key, value, and headers in their order."""
+    finding = Finding(
+        "newest_rows_equal_their_records", "I3", f"the newest {SAMPLE:,} rows of each partition are what Kafka holds"
+    )
+    ranges: dict[Place, OffsetRange] = {}
+    rows: dict[tuple[str, int, int], RecordContent] = {}
+    for place, found in landed.items():
+        held = kafka.get(place, OffsetRange(0, 0))
+        end = min(found.last_offset + 1, held.end)
+        ranges[place] = OffsetRange(max(held.start, end - SAMPLE), end)
+        parameters = {"topic": place[0], "partition": place[1], "first": ranges[place].start, "last": end - 1}
+        for offset, *content in session.execute(queries.load("i3_records"), parameters).fetchall():
+            rows[*place, offset] = _content_of_row(*content)
+    for record in log.read(ranges):
+        row = rows.get((record.topic, record.partition, record.offset))
+        if row is not None and row != _content_of(record):  # a row that is missing is I1's
+            finding.add([f"{record.topic}/{record.partition}/{record.offset} is not what Kafka holds"])
+    return finding
+
+
+def _content_of_row(key: bytes | None, value_hash: str | None, headers: list[dict[str, Any]]) -> RecordContent:
+    return key, value_hash, tuple((header["key"], header["value"]) for header in headers)
+
+
+def _content_of(record: Record) -> RecordContent:
+    value_hash = None if record.value is None else hashlib.md5(record.value, usedforsecurity=False).hexdigest()
+    return record.key, value_hash, record.headers
 
 
 def unlanded_ranges(

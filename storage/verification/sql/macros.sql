@@ -6,6 +6,8 @@ create or replace temp macro coordinates(kafka_topic, kafka_partition, kafka_off
 create or replace temp macro header(headers, name) as
     try(decode(list_filter(headers, lambda h: h.key = name)[1].value));
 
+create or replace temp macro header_of(name, text) as struct_pack(key := name, value := encode(text));
+
 -- The value as JSON text, null when it is none. DuckDB may decode before it asks whether it can: so both decodes try.
 create or replace temp macro json_text(value) as
     case when json_valid(try(decode(value))) then try(decode(value)) end;

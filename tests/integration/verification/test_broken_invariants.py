@@ -155,6 +155,51 @@ def test_a_good_record_that_lacks_a_stamp_is_named(world: World, stamp: str) -> 
     assert "stamps_equal_record_headers" in world.failures()
 
 
+@pytest.mark.parametrize("has_headers", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "key = 'other'::blob",
+        "key = null",
+        "value = value || ' '::blob",
+        "value = null",
+        "headers = [struct_pack(key := 'ce_id', value := 'e1'::blob)]",
+        "headers = []",
+    ],
+)
+def test_a_row_that_is_not_its_record_is_named(world: World, change: str, has_headers: bool) -> None:
+    tamper = f"update landed set {change} where kafka_offset = 1"
+    world.land(engagement(0), engagement(1, has_headers=has_headers), engagement(2), tamper=tamper)
+    check = broken(world, "newest_rows_equal_their_records")
+    assert (check.invariant, check.offending) == ("I3", (f"{LIVE}/0/1 is not what Kafka holds",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [f"{name} = 'other'" for name in ("event_id", "app_id", "event_type", "contract")]
+    + [f"{name} = {name} + interval 1 microsecond" for name in ("occurred_at", "received_at")],
+)
+def test_a_stamp_that_the_record_does_not_say_is_named(world: World, change: str) -> None:
+    world.land(engagement(0), engagement(1), tamper=f"update landed set {change} where kafka_offset = 1")
+    assert broken(world, "newest_rows_equal_their_records").offending == (f"{LIVE}/0/1 is not what Kafka holds",)
+
+
+def test_rows_are_compared_with_what_kafka_still_holds_and_no_further_back_than_the_sample(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.verification.landing.SAMPLE", 2)
+    world.land(*[engagement(number) for number in range(5)], tamper="update landed set key = null")
+    world.kafka.rows = [row for row in world.kafka.rows if row.kafka_offset >= 1]
+    world.kafka.log_start = 1
+    assert broken(world, "newest_rows_equal_their_records").offending == tuple(
+        f"{LIVE}/0/{offset} is not what Kafka holds" for offset in (3, 4)
+    )
+    monkeypatch.undo()
+    assert broken(world, "newest_rows_equal_their_records").offending == tuple(
+        f"{LIVE}/0/{offset} is not what Kafka holds" for offset in (1, 2, 3, 4)
+    )
+
+
 def test_bronze_rows_beyond_kafkas_end_are_named(world: World) -> None:
     world.land(engagement(0), engagement(1), sent=False)
     world.send(engagement(0))

@@ -27,12 +27,13 @@ from storage.verification.queries import load
 from tests.fixtures.bronze_rows import COLUMNS, BronzeRow, append_relation
 
 HORIZON = timedelta(days=7)
+STAMP_COUNT = 7
 LATE_AFTER = timedelta(seconds=600)
 
 
 @dataclass(frozen=True)
 class StampedRow(BronzeRow):
-    """A landed record of the API, as the landing job writes it: the stamps in columns, and again as headers with `has_headers`."""
+    """A landed record of the API: its stamps in columns, and as headers too where one is missing or `has_headers` says so."""
 
     has_headers: bool = False
 
@@ -40,6 +41,7 @@ class StampedRow(BronzeRow):
     def all_headers(self) -> dict[str, bytes]:
         """What the API writes beside the value."""
         stamps = {
+            "ce_specversion": "1.0",
             "ce_id": self.event_id,
             "ce_source": self.app_id,
             "ce_type": self.event_type,
@@ -77,7 +79,11 @@ def write_stamped(path: str, rows: Sequence[StampedRow], tamper: str = "") -> in
         place = list(COLUMNS).index("headers")
         for row in rows:
             columns: list[Any] = list(row.as_tuple())
-            columns[place : place + 1] = [row.has_headers, list(row.all_headers), list(row.all_headers.values())]
+            columns[place : place + 1] = [
+                row.has_headers or len(row.all_headers) < STAMP_COUNT,
+                list(row.all_headers),
+                list(row.all_headers.values()),
+            ]
             connection.execute(f"insert into landed values ({marks})", columns)
         if tamper:
             connection.execute(tamper)
@@ -100,13 +106,11 @@ class FakeKafka:
         return {place: OffsetRange(self.log_start, end) for place, end in ends.items()}
 
     def read(self, ranges: Mapping[Place, OffsetRange]) -> Iterator[Record]:
-        """The stamps of the rows in the ranges."""
+        """The rows in the ranges, as the records that they were sent as."""
         for row in self.rows:
             wanted = ranges.get((row.kafka_topic, row.kafka_partition))
             if wanted and wanted.start <= row.kafka_offset < wanted.end:
-                yield Record(
-                    row.kafka_topic, row.kafka_partition, row.kafka_offset, row.app_id, row.event_id, row.received
-                )
+                yield Record(*row.coordinates, row.key, row.value, tuple(row.all_headers.items()))
 
 
 @dataclass
