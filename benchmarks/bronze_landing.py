@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TARGET_RATIO = 0.7
 WARM_UP_ROUNDS = 3
-ROUNDS = 7
+ROUNDS = 15
 DISTINCT_EVENTS = 100_000
 # Each round is a query with consumers of its own. Spark keeps them, and what they have fetched, for five minutes after its end: enough
 # for a dozen rounds to fill the heap, and to measure the garbage collector.

@@ -24,6 +24,8 @@ DISTINCT_COLUMNS = (
     "occurred_at",
     "received_at",
 )
+# Nobody looks for a range of these; comparing each value with the least and the greatest so far, and measuring it, is 4 % of landing.
+PAYLOAD_COLUMNS = ("key", "value")
 
 # Without native libraries Hadoop runs a `chmod` process for each local file it makes, and a checksum file doubles them:
 # 12.6 ms a file against 3.7 ms. Spark's FileContext manager would run `readlink` as well for each checkpoint file.
@@ -74,6 +76,8 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.hadoop.parquet.compression.codec.zstd.level": "1",
         "spark.hadoop.parquet.block.size": str(PARQUET_ROW_GROUP_BYTES),
         **{f"spark.hadoop.parquet.enable.dictionary#{column}": "false" for column in DISTINCT_COLUMNS},
+        **{f"spark.hadoop.parquet.column.statistics.enabled#{column}": "false" for column in PAYLOAD_COLUMNS},
+        "spark.hadoop.parquet.size.statistics.enabled": "false",
         # INT96 (the default) carries no statistics and is read through nanoseconds, which end in 2262.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",

@@ -153,7 +153,7 @@ def _stamps_say_all() -> Column:
 
 def _is_canonical(time: Column) -> Column:
     """Whether a text that is an instant is spelt as `format_utc` does, in microseconds and Z. (Lower case is no instant to Spark.)"""
-    return (F.length(time) == CANONICAL_LENGTH) & time.endswith("Z")
+    return (F.octet_length(time) == CANONICAL_LENGTH) & time.endswith("Z")
 
 
 def _dead_letter_header(dead_letter_topic: str, name: str) -> Column:
