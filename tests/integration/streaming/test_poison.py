@@ -85,6 +85,15 @@ TABLE = [
     Poison("future", "occurred_in_future", stamped(OCCURRED_AT=FUTURE), counted="received"),
     Poison("year_one", "before_first_day", stamped(OCCURRED_AT=b"0001-01-01T00:00:00Z"), counted="received"),
     Poison(
+        "year_one_in_microseconds",
+        "before_first_day",
+        stamped(OCCURRED_AT=b"0001-01-01T00:00:00.000000Z"),
+        counted="received",
+    ),
+    Poison(
+        "hour_twenty_four", "bad_occurred_at", stamped(OCCURRED_AT=b"2024-05-01T24:00:00.000000Z"), counted="received"
+    ),
+    Poison(
         "year_10000_by_zone", "bad_occurred_at", stamped(OCCURRED_AT=b"9999-12-31T23:59:59-02:00"), counted="received"
     ),
     Poison("year_zero", "bad_occurred_at", stamped(OCCURRED_AT=b"0000-01-01T00:00:00Z"), counted="received"),
@@ -152,7 +161,7 @@ TABLE = [
 PLAIN = {
     "good", "good_import", "null_key_with_user_in_value", "null_key_without_user", "null_key_and_not_json",
     "not_json_is_for_silver_to_judge", "null_value", "empty_value", "empty_event_id", "value_not_utf8", "value_of_all_bytes",
-    "unknown_contract", "year_9999", "future", "before_first_day", "one_mebibyte",
+    "unknown_contract", "year_9999", "year_one_in_microseconds", "future", "before_first_day", "one_mebibyte",
 }  # fmt: skip
 
 

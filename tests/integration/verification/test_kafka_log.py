@@ -56,6 +56,21 @@ def test_reading_moves_no_consumer_group(kafka_bootstrap: str, topic: str) -> No
     assert {group.group_id for group in admin.list_consumer_groups().result(10).valid} == before
 
 
+def test_a_row_that_is_not_its_record_is_named(kafka_bootstrap: str, topic: str, world: World) -> None:
+    rows = [engagement(number, kafka_topic=topic) for number in range(3)]
+    producer = Producer({"bootstrap.servers": kafka_bootstrap, "acks": "all"})
+    for row in rows:
+        headers = list(row.all_headers.items())
+        producer.produce(topic, row.value, row.key, partition=0, headers=headers)  # type: ignore[arg-type]
+    assert producer.flush(10) == 0
+    world.land(*rows, tamper="update landed set value = '{}'::blob where kafka_offset = 1")
+    log = BrokerLog(kafka_bootstrap, (topic,))
+
+    failed = {check.name: check.offending for check in verify(world.settings, kafka=log).failed}
+
+    assert failed["newest_rows_equal_their_records"] == (f"{topic}/0/1 is not what Kafka holds",)
+
+
 def test_a_dead_broker_is_unreachable_and_not_a_loss(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.verification.kafka_log.CONNECT_TIMEOUT_SECONDS", 1)
     world.land(engagement(0))
