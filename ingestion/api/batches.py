@@ -55,7 +55,7 @@ def split_lines(body: bytes) -> tuple[list[bytes], Sequence[int]]:
         lines.pop()
     if b"\r" in body:
         lines = [line.removesuffix(b"\r") for line in lines]
-    if any(not line or line.isspace() for line in lines):
+    if not all(lines) or any(map(bytes.isspace, lines)):
         numbers = [number for number, line in enumerate(lines) if line and not line.isspace()]
         return [lines[number] for number in numbers], numbers
     return lines, range(len(lines))

@@ -1,11 +1,12 @@
 """What happens to the events of one request: judged, stamped, produced, acknowledged, counted.
 
-Knows no HTTP. Large requests are judged in slices, so that the event loop answers others in between and the producer works while
-the next slice is judged; the request completes once, when the last slice is acknowledged.
+Knows no HTTP. Large requests are taken in slices, so that the event loop answers others in between; the request completes once, when
+the last slice is acknowledged. Within a slice an event is judged, stamped and handed to the producer before the next one is looked at:
+its pieces are still in the processor's cache then, and memory is used again at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -17,7 +18,7 @@ from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import FamilyRule, Rejection, Validator, ValidEvent
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
-from ingestion.sinks.sink import EventSink, Outcome
+from ingestion.sinks.sink import Batch, EventSink, Outcome
 
 SLICE_EVENTS = 1000
 NOT_DELIVERED = "not_delivered"
@@ -52,13 +53,13 @@ class Receipt:
 
 
 class _Slice:
-    """Up to SLICE_EVENTS judged events and the sink's answer to them."""
+    """Up to SLICE_EVENTS events, what was found wrong with them, and the sink's answer."""
 
-    __slots__ = ("answer", "errors", "positions", "records", "refusal", "rejected_positions", "start")
+    __slots__ = ("answer", "count", "errors", "refusal", "rejected_positions", "start")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, count: int) -> None:
         self.start = start
-        self.records: list[OutgoingRecord] = []
+        self.count = count
         self.rejected_positions: set[int] = set()
         self.errors: list[EventError] = []
         self.answer: Awaitable[Outcome] | None = None
@@ -110,38 +111,37 @@ class Intake:
         for start in range(0, len(events), SLICE_EVENTS):
             if start:
                 await asyncio.sleep(0)
-            part = self._judge(
-                events[start : start + SLICE_EVENTS], start, sender, validator, stamper, family_rule, event_id_of
-            )
-            part.answer = self._send(part)
+            raws = events[start : start + SLICE_EVENTS]
+            part = _Slice(start, len(raws))
+            records = self._judge(part, raws, sender, validator, stamper, family_rule, event_id_of)
+            part.answer = self._send(Batch(records, len(raws), sum(map(len, raws))))
             slices.append(part)
         return await self._receipt(slices, len(events), sender)
 
     async def keep(self, raw: bytes, rejection: Rejection, sender: Sender) -> None:
         """Keeps bytes that are no event as one dead letter. Raises: RequestError when the broker is away."""
-        part = _Slice(0)
+        part = _Slice(0, 1)
         stamper = Stamper(sender.app_id, sender.received_at, dead_letter_topic=self._dead_letter_topic)
-        part.records.append(stamper.dead_letter(raw, rejection))
         part.rejected_positions.add(0)
         part.errors.append(EventError(0, rejection.reason.value, rejection.message))
-        part.answer = self._send(part)
+        part.answer = self._send(Batch.of([stamper.dead_letter(raw, rejection)]))
         await self._receipt([part], 1, sender)
 
-    def _send(self, part: _Slice) -> Awaitable[Outcome]:
-        return asyncio.ensure_future(self._sink.publish(part.records))
+    def _send(self, batch: Batch) -> Awaitable[Outcome]:
+        return asyncio.ensure_future(self._sink.publish(batch))
 
     def _judge(
         self,
+        part: _Slice,
         events: Sequence[bytes],
-        start: int,
         sender: Sender,
         validator: Validator,
         stamper: Stamper,
         family_rule: FamilyRule,
         event_id_of: Callable[[ValidEvent], str] | None,
-    ) -> _Slice:
-        part = _Slice(start)
-        records, max_bytes = part.records, self._event_max_bytes
+    ) -> Iterator[OutgoingRecord]:
+        """The records of the slice, one by one; notes in `part` what is rejected."""
+        max_bytes = self._event_max_bytes
         judge, stamp = validator.judge, stamper.stamp
         fresh_ids: list[str] = []
         for position, raw in enumerate(events):
@@ -151,13 +151,12 @@ class Intake:
                 if event_id is None:
                     fresh_ids = fresh_ids or new_event_ids(len(events) - position, sender.received_at)
                     event_id = fresh_ids.pop()
-                records.append(stamp(raw, verdict, event_id))
+                yield stamp(raw, verdict, event_id)
             else:
                 assert isinstance(verdict, Rejection)
-                records.append(stamper.dead_letter(raw, verdict))
                 part.rejected_positions.add(position)
-                part.errors.append(EventError(start + position, verdict.reason.value, verdict.message))
-        return part
+                part.errors.append(EventError(part.start + position, verdict.reason.value, verdict.message))
+                yield stamper.dead_letter(raw, verdict)
 
     async def _receipt(self, slices: list[_Slice], total: int, sender: Sender) -> Receipt:
         accepted = rejected = undelivered = 0
@@ -167,7 +166,7 @@ class Intake:
             failed = await _failures(part)
             refusal = part.refusal or refusal
             kept = part.rejected_positions.difference(failed)
-            accepted += len(part.records) - len(failed) - len(kept)
+            accepted += part.count - len(failed) - len(kept)
             rejected += len(kept)
             undelivered += len(failed)
             errors += [error for error in part.errors if error.index - part.start not in failed]
@@ -191,7 +190,7 @@ async def _failures(part: _Slice) -> dict[int, str]:
         return (await part.answer).failed
     except SinkUnavailableError as error:
         part.refusal = str(error)
-    return dict.fromkeys(range(len(part.records)), part.refusal)
+    return dict.fromkeys(range(part.count), part.refusal)
 
 
 def _too_large(max_bytes: int) -> Rejection:

@@ -14,6 +14,7 @@ _SHORTEST_LENGTH = len("2015-01-01T00:00:00")
 _LONGEST_LENGTH = 64
 _EXPECTED = "expected an RFC 3339 time such as 2015-01-01T00:00:00Z"
 _CANONICAL_LENGTH = len("2015-01-01T00:00:00.000000Z")
+_SEPARATORS = "--T::."  # every third character of 2015-01-01T00:00:00.000000Z from the fifth on
 
 _from_iso = datetime.fromisoformat
 
@@ -43,14 +44,7 @@ def parse_timestamp(value: str | int | float) -> str:
 
 def is_canonical(text: str) -> bool:
     """True when the text is a time and written in the platform's own form."""
-    if not (
-        len(text) == _CANONICAL_LENGTH
-        and text[26] == "Z"
-        and text[19] == "."
-        and text[10] == "T"
-        and text[4] == text[7] == "-"
-        and text[13] == text[16] == ":"
-    ):
+    if len(text) != _CANONICAL_LENGTH or text[4:20:3] != _SEPARATORS or text[-1] != "Z":
         return False
     try:
         _from_iso(text)

@@ -28,6 +28,7 @@ from ingestion.contracts.strict_json import StrictJsonError, assure_unambiguous,
 TRIMMED_CHARACTERS = " \t\n\r\x0b\x0c"
 MAX_USER_ID_LENGTH = 100
 MAX_EVENT_ID_LENGTH = 200
+BACKSLASH = 0x5C
 
 FamilyRule = Callable[[Mapping[str, Any]], Family]
 
@@ -80,13 +81,16 @@ class Validator:
         return self._judge_fully(raw, family_rule)
 
     def _judge_plainly(self, raw: bytes, event: EngagementEvent) -> ValidEvent | None:
-        """The verdict on an engagement that is written without any oddity, at half the cost; None sends it the full way.
+        """The verdict on an engagement that is written without any oddity, at a third of the cost; None sends it the full way.
 
-        Counting colons alone proves that no key is written twice and none is unknown: every colon belongs to a known key, to a key
-        of the metadata or to the time. Known fields hold no container but metadata, whose values are strings, so depth and
-        integers are settled too.
+        Counting colons alone proves that no key is written twice and none is unknown: without a backslash, every colon belongs to a
+        known key, to a key of the metadata or to a string that is read here. Known fields hold no container but metadata, whose
+        values are strings, so depth and integers are settled too.
         """
         event_id, timestamp, metadata = event.event_id, event.timestamp, event.metadata
+        # The byte's number: looking for b"\\" takes six times as long.
+        if BACKSLASH in raw or not (timestamp is None or type(timestamp) is str):
+            return None
         colon_count = raw.count(b":") - (
             3
             + (event_id is not None)
@@ -98,19 +102,20 @@ class Validator:
         if metadata is not None:
             colon_count -= 1 + len(metadata)
         if timestamp is not None:
-            if type(timestamp) is not str or colon_count != 1 + timestamp.count(":"):
-                return None
-            if not is_canonical(timestamp):
+            if is_canonical(timestamp):
+                colon_count -= 3  # its key's, and two in the time of day
+            else:
+                colon_count -= 1 + timestamp.count(":")
                 try:
                     timestamp = parse_timestamp(timestamp)
                 except TimestampError:
                     return None
             if not self._earliest <= timestamp <= self._latest:
                 return None
-        elif colon_count:
+        if colon_count and colon_count != _colons_in_texts(event):
             return None
         user_id = event.user_id.strip(TRIMMED_CHARACTERS)
-        if b"\\" in raw or not 1 <= len(user_id) <= MAX_USER_ID_LENGTH or (event_id is not None and event_id.isspace()):
+        if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH or (event_id is not None and event_id.isspace()):
             return None
         return ValidEvent(engagement.CONTRACT, event.event_type, user_id, event_id, timestamp)
 
@@ -157,6 +162,18 @@ class Validator:
         if event.event_id is not None and event.event_id.isspace():
             return _reject(document, Reason.INVALID_FIELD, "event_id is blank")
         return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at)
+
+
+def _colons_in_texts(event: EngagementEvent) -> int:
+    """Colons inside the strings of an engagement, its time left out. (Type and platform are words without any.)"""
+    texts = [event.user_id]
+    for text in (event.event_id, event.content_id, event.session_id, event.device_type, event.location):
+        if text is not None:
+            texts.append(text)
+    if event.metadata is not None:
+        texts += event.metadata
+        texts += event.metadata.values()
+    return "".join(texts).count(":")
 
 
 def _assure_strict(raw: bytes, document: dict[str, Any]) -> None:

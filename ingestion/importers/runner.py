@@ -23,7 +23,7 @@ from ingestion.importers.rows import Row, RowReader
 from ingestion.importers.state import AcknowledgedRows, ImportState, ImportStore
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper
-from ingestion.sinks.sink import EventSink, Outcome
+from ingestion.sinks.sink import Batch, EventSink, Outcome
 
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -215,7 +215,7 @@ class Importer:
         deadline, pause = time.monotonic() + self._plan.patience_seconds, 0.05
         while True:
             try:
-                return self._sink.submit(records)
+                return self._sink.submit(Batch.of(records))
             except SinkUnavailableError as error:
                 if time.monotonic() > deadline:
                     raise UnreachableError(f"the broker takes nothing: {error}; start the import again later") from None

@@ -3,9 +3,10 @@
 from ingestion.sinks.errors import QueueFullError, SinkUnavailableError
 from ingestion.sinks.memory import DiscardingSink, InMemorySink
 from ingestion.sinks.records import OutgoingRecord, Stamper
-from ingestion.sinks.sink import EventSink, Outcome
+from ingestion.sinks.sink import Batch, EventSink, Outcome
 
 __all__ = [
+    "Batch",
     "DiscardingSink",
     "EventSink",
     "InMemorySink",

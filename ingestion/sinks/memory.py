@@ -1,11 +1,11 @@
 """A sink that keeps records in memory: the dry run's and the tests' stand-in for a broker, with faults on demand."""
 
-from collections.abc import Sequence
+from collections import deque
 from concurrent.futures import Future
 
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord
-from ingestion.sinks.sink import Outcome
+from ingestion.sinks.sink import Batch, Outcome
 
 
 class InMemorySink:
@@ -16,19 +16,19 @@ class InMemorySink:
         self.available = True
         self.failing: set[int] = set()
 
-    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":
+    def submit(self, batch: Batch) -> "Future[Outcome]":
         """See EventSink."""
         self.check(0)
         failing, self.failing = self.failing, set()
-        failed = {position: "planted failure" for position in failing if position < len(records)}
-        self.records += [record for position, record in enumerate(records) if position not in failed]
+        failed = {position: "planted failure" for position in failing if position < batch.count}
+        self.records += [record for position, record in enumerate(batch.records) if position not in failed]
         future: Future[Outcome] = Future()
         future.set_result(Outcome(failed))
         return future
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> Outcome:
+    async def publish(self, batch: Batch) -> Outcome:
         """See EventSink."""
-        return self.submit(records).result()
+        return self.submit(batch).result()
 
     def check(self, timeout_seconds: float) -> None:  # noqa: ARG002 - the protocol's signature
         """See EventSink."""
@@ -42,8 +42,9 @@ class InMemorySink:
 class DiscardingSink(InMemorySink):
     """Acknowledges everything and keeps nothing: a dry run over a large file in constant memory."""
 
-    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":  # noqa: ARG002 - the protocol's signature
+    def submit(self, batch: Batch) -> "Future[Outcome]":
         """See EventSink."""
+        deque(batch.records, maxlen=0)
         future: Future[Outcome] = Future()
         future.set_result(Outcome())
         return future

@@ -1,6 +1,6 @@
 """What the API and the importer need of a sink. Tests provide another one; so could a different broker."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,14 +15,29 @@ class Outcome:
     failed: dict[int, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Records to produce, in order. They may be made while they are taken: then each is gone before the next one is made."""
+
+    records: Iterable[OutgoingRecord]
+    count: int
+    size_bytes: int
+    """Of the values, at most."""
+
+    @classmethod
+    def of(cls, records: Sequence[OutgoingRecord]) -> "Batch":
+        """A batch of records that are there."""
+        return cls(records, len(records), sum(len(record.value) for record in records))
+
+
 class EventSink(Protocol):
     """Takes records and says, once for all of them, which were acknowledged by all in-sync replicas."""
 
-    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":
-        """Queues the records in order. Raises: SinkUnavailableError when nothing was queued."""
+    def submit(self, batch: Batch) -> "Future[Outcome]":
+        """Queues the records in order. Raises: SinkUnavailableError when nothing was queued, nor any record taken from the batch."""
         ...
 
-    def publish(self, records: Sequence[OutgoingRecord]) -> Awaitable[Outcome]:
+    def publish(self, batch: Batch) -> Awaitable[Outcome]:
         """As `submit`, awaited for at most the sink's time limit. Raises: SinkUnavailableError."""
         ...
 

@@ -1,6 +1,5 @@
 """The ingestion API with a planted bug: it acknowledges before Kafka has the record. Started by test_planted_bugs."""
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ from ingestion.api.__main__ import serve, sink_settings
 from ingestion.api.app import create_app
 from ingestion.api.postgres import PostgresLedger
 from ingestion.settings import IngestionSettings
-from ingestion.sinks import Outcome, OutgoingRecord
+from ingestion.sinks import Batch, Outcome
 from ingestion.sinks.kafka import KafkaSink
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
@@ -18,14 +17,14 @@ from storage.settings import StorageSettings
 class EarlySink(KafkaSink):
     """Says "acknowledged" as soon as the producer has queued the records."""
 
-    def submit(self, records: Sequence[OutgoingRecord]) -> "Future[Outcome]":
-        super().submit(records)
+    def submit(self, batch: Batch) -> "Future[Outcome]":
+        super().submit(batch)
         early: Future[Outcome] = Future()
         early.set_result(Outcome())
         return early
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> Outcome:
-        return self.submit(records).result()
+    async def publish(self, batch: Batch) -> Outcome:
+        return self.submit(batch).result()
 
 
 def main() -> None:

@@ -3,21 +3,20 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from ingestion.sinks import OutgoingRecord, QueueFullError, SinkUnavailableError
+from ingestion.sinks import Batch, OutgoingRecord, QueueFullError, SinkUnavailableError
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings, _Delivery
 
 RECORDS = [OutgoingRecord("t", b"k", b"%d" % number, []) for number in range(3)]
+ALL = Batch.of(RECORDS)
 
 
 class _Message:
     def __init__(self, record: OutgoingRecord) -> None:
         self._record = record
-
-    def key(self) -> bytes | None:
-        return self._record.key
 
     def value(self) -> bytes:
         return self._record.value
@@ -28,33 +27,39 @@ class _Error:
         return "timed out"
 
 
+def new_delivery() -> _Delivery:
+    delivery = _Delivery()
+    delivery.values += [record.value for record in RECORDS]
+    return delivery
+
+
 @pytest.mark.parametrize("sent_first", [True, False])
 def test_a_delivery_completes_once_after_the_last_report(sent_first: bool) -> None:
-    delivery = _Delivery(RECORDS)
+    delivery = new_delivery()
     if sent_first:
-        delivery.all_sent(3, "")
+        delivery.all_sent(3, range(0), "")
     for record in RECORDS:
         assert not delivery.future.done()
         delivery.report(None, _Message(record))  # type: ignore[arg-type]  # the two methods that are used
     if not sent_first:
-        delivery.all_sent(3, "")
+        delivery.all_sent(3, range(0), "")
     assert delivery.future.result().failed == {}
 
 
 def test_failed_and_refused_records_are_named() -> None:
-    delivery = _Delivery(RECORDS)
+    delivery = new_delivery()
     delivery.report(_Error(), _Message(RECORDS[1]))  # type: ignore[arg-type]  # the methods that are used
     delivery.report(None, _Message(RECORDS[0]))  # type: ignore[arg-type]
-    delivery.all_sent(2, "queue full")
+    delivery.all_sent(2, range(2, 3), "queue full")
     assert delivery.future.result().failed == {1: "timed out", 2: "queue full"}
 
 
 def test_reports_and_the_end_of_sending_may_meet_on_two_threads() -> None:
     for _ in range(200):
-        delivery = _Delivery(RECORDS)
+        delivery = new_delivery()
         thread = threading.Thread(target=lambda d=delivery: [d.report(None, _Message(record)) for record in RECORDS])
         thread.start()
-        delivery.all_sent(3, "")
+        delivery.all_sent(3, range(0), "")
         assert delivery.future.result(timeout=5).failed == {}
         thread.join()
 
@@ -68,15 +73,32 @@ def test_without_a_broker_everything_fails_in_time_and_the_queue_empties() -> No
     sink = KafkaSink(settings)
     try:
         started = time.monotonic()
-        outcome = asyncio.run(sink.publish(RECORDS))  # type: ignore[arg-type]  # a coroutine
+        outcome = asyncio.run(sink.publish(ALL))  # type: ignore[arg-type]  # a coroutine
         assert set(outcome.failed) == {0, 1, 2}
         assert time.monotonic() - started < 4
         assert sink.queued_records == 0
-        future = sink.submit(RECORDS)
+        future = sink.submit(ALL)
         with pytest.raises(QueueFullError):
-            sink.submit(RECORDS[:1])
+            sink.submit(Batch.of(RECORDS[:1]))
         assert set(future.result(timeout=5).failed) == {0, 1, 2}
         with pytest.raises(SinkUnavailableError):
             sink.check(0.2)
+    finally:
+        sink.close(5)
+
+
+def test_what_a_failing_batch_reserved_is_given_back() -> None:
+    def break_off() -> Iterator[OutgoingRecord]:
+        yield RECORDS[0]
+        raise ValueError("no record")
+
+    sink = KafkaSink(KafkaSinkSettings("127.0.0.1:9", message_timeout_seconds=1.0))
+    try:
+        with pytest.raises(ValueError, match="no record"):
+            sink.submit(Batch(break_off(), 3, 3))
+        deadline = time.monotonic() + 10
+        while sink.queued_records and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sink.queued_records == 0
     finally:
         sink.close(5)
