@@ -8,6 +8,7 @@ from importlib.metadata import version as installed_version
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from serving.answers import AnswerMaker
 from serving.authentication import Authenticator, KeyFinder
@@ -63,7 +64,9 @@ def create_app(
             await anyio.to_thread.run_sync(services.pool.close)
             services.health.engine.dispose()
 
-    app = FastAPI(title="Tidemark analytics", version=services.version, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPIOffline(
+        title="Tidemark analytics", version=services.version, description=DESCRIPTION, lifespan=lifespan
+    )
     app.state.services = services
     app.add_middleware(RequestMeter, metrics=services.metrics)
     install_error_handlers(app)

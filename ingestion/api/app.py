@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.responses import Response
 
 from ingestion.api import openapi
@@ -65,7 +66,7 @@ def create_app(
             sink.close(_STOP_SECONDS)
             counts.stop(_STOP_SECONDS)
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Tidemark ingestion",
         version="1",
         description="Send events; an answer of 2xx means that the broker has them.",

@@ -1,14 +1,21 @@
 """Watches the dbt project: regenerates the docs when the code that builds numbers is not the code that the docs describe."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from platform_assets.build import newest_build
 from platform_assets.code_version import read_code_version
 from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.sensors.dirty_hours import LANE_TAG
 from platform_assets.windows import is_current
 from storage.control.hours import list_dirty
+
+DOCS = "docs"
+# Above the builds: with events arriving without a pause there is always one that waits, and this run comes once per code version.
+PRIORITY = "20"
+PATIENCE = timedelta(seconds=60)
 
 
 @dg.sensor(
@@ -18,17 +25,31 @@ from storage.control.hours import list_dirty
     description="The dbt project's version: requests new docs once per change, after the first build.",
 )
 def dbt_project_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """One request per code version; a missing site is asked for again after a failure by changing the run key with the build."""
+    """One request per code version; a missing site is asked for again after a failure by changing the run key with the build.
+
+    Older dirty hours go first, for a minute: late events may make hours dirty for ever. The cursor says since when the docs wait.
+    """
     version = read_code_version()
     marker = warehouse.orchestration.docs_dir / "code_version"
     if marker.exists() and marker.read_text() == version:
-        return dg.SensorResult(skip_reason="The docs describe the running code.", cursor=context.cursor)
+        return _skip("The docs describe the running code.", None)
     build = newest_build(warehouse.storage.builds_dir)
     if build is None:
-        return dg.SensorResult(skip_reason="There is no build to generate docs from.", cursor=context.cursor)
-    now = datetime.now(UTC)
-    if any(not is_current(hour.hour, now) for hour in list_dirty(warehouse.engine)):
-        return dg.SensorResult(skip_reason="Publishing comes first: older hours are dirty.", cursor=context.cursor)
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"{version}:{build.parent.name}", tags={"dagster/priority": "-5"})]
+        return _skip("There is no build to generate docs from.", None)
+    unfinished = context.instance.get_runs(
+        dg.RunsFilter(tags={LANE_TAG: DOCS}, statuses=NOT_FINISHED_STATUSES), limit=1
     )
+    if unfinished:
+        return _skip(f"Run {unfinished[0].run_id} generates them.", context.cursor)
+    now = datetime.now(UTC)
+    since = datetime.fromisoformat(context.cursor) if context.cursor else now
+    if now - since < PATIENCE and any(not is_current(hour.hour, now) for hour in list_dirty(warehouse.engine)):
+        return _skip("Publishing comes first: older hours are dirty.", since.isoformat())
+    request = dg.RunRequest(
+        run_key=f"{version}:{build.parent.name}", tags={LANE_TAG: DOCS, "dagster/priority": PRIORITY}
+    )
+    return dg.SensorResult(run_requests=[request], cursor=since.isoformat())
+
+
+def _skip(reason: str, cursor: str | None) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=reason, cursor=cursor)

@@ -15,6 +15,7 @@ from platform_assets.definitions import defs
 from platform_assets.resources.definitions import make_resources
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.dirty_hours import LANE_TAG, bronze_arrivals_sensor, late_arrivals_sensor
+from platform_assets.sensors.docs import PATIENCE, dbt_project_sensor
 from storage import publication_state, publications
 from storage.control.hours import list_dirty
 from storage.settings import StorageSettings
@@ -220,3 +221,31 @@ def test_a_lane_waits_for_its_run_to_publish_and_not_for_its_report(
     assert "wait for run" in (waiting.skip_reason.skip_message or "")
     instance.add_run_tags(run.run_id, {PUBLISHED_TAG: "1"})
     assert len(tick(bronze_arrivals_sensor, instance, WarehouseResource()).run_requests or []) == 1
+
+
+def test_docs_wait_for_older_hours_but_not_for_ever_and_are_asked_for_once(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_PLATFORM_DOCS_DIR", str(tmp_path / "docs"))
+    warehouse = WarehouseResource()
+    assert not tick(dbt_project_sensor, instance, warehouse).run_requests  # there is no build
+    (lakehouse.settings.builds_dir / "one").mkdir(parents=True)
+    (lakehouse.settings.builds_dir / "one" / "build.duckdb").touch()
+    lakehouse.land([engagement_row(0, OLD)])
+    tick(bronze_arrivals_sensor, instance, warehouse)
+
+    waiting = tick(dbt_project_sensor, instance, warehouse)
+    still_waiting = tick(dbt_project_sensor, instance, warehouse, waiting.cursor)
+    assert waiting.cursor
+    assert not waiting.run_requests
+    assert not still_waiting.run_requests
+    assert still_waiting.cursor == waiting.cursor
+
+    long_ago = (datetime.fromisoformat(waiting.cursor) - PATIENCE).isoformat()
+    asked = tick(dbt_project_sensor, instance, warehouse, long_ago)
+    assert asked.run_requests
+    assert len(asked.run_requests) == 1
+
+    unfinished = dg.DagsterRun("docs", run_id=str(uuid4()), tags={LANE_TAG: "docs"}, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(unfinished)
+    assert not tick(dbt_project_sensor, instance, warehouse, asked.cursor).run_requests

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from storage.control.keys import create_key, revoke_key
+from tests.fixtures.pages import assert_loads_from_its_own_host
 from tests.integration.serving.conftest import open_client
 from tests.integration.serving.lake_writer import LakeWriter
 
@@ -43,6 +44,8 @@ def test_keys_decide_over_every_endpoint(lake: LakeWriter) -> None:
         assert read_key not in another.text
         for path in ("/health", "/ping", "/version", "/", "/metrics", "/docs", "/openapi.json"):
             assert client.get(path).status_code == 200
+        for path in ("/docs", "/redoc"):
+            assert_loads_from_its_own_host(client.get, path)
 
 
 def test_a_revoked_key_stops_reading(lake: LakeWriter) -> None:

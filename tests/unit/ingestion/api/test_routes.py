@@ -8,6 +8,7 @@ import pytest
 
 from ingestion.api.idempotency import event_id_for
 from ingestion.sinks import InMemorySink
+from tests.fixtures.pages import assert_loads_from_its_own_host
 from tests.unit.ingestion.builders import EdgeClient, encode, engagement, generic
 
 Edge = tuple[EdgeClient, InMemorySink]
@@ -222,4 +223,9 @@ def test_the_document_describes_bodies_that_the_framework_never_parses(edge: Edg
     body = document["paths"]["/api/v1/events"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/EngagementEvent"}
     assert "application/x-ndjson" in document["paths"]["/v1/batch"]["post"]["requestBody"]["content"]
-    assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_documentation_needs_no_network(edge: Edge, path: str) -> None:
+    client, _ = edge
+    assert_loads_from_its_own_host(client.get, path)
