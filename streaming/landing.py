@@ -11,7 +11,7 @@ from functools import partial
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from ingestion.contracts import engagement, generic
+from ingestion.contracts.registry import CONTRACTS
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
 from storage.settings import StorageSettings
 from streaming import guards
@@ -31,7 +31,6 @@ from streaming.writers import BronzeWriter, LandingQuery
 logger = logging.getLogger(__name__)
 
 TOPICS = (LIVE_TOPIC, DEAD_LETTER_TOPIC, IMPORT_TOPIC)
-CONTRACTS = (engagement.CONTRACT, generic.CONTRACT)
 LOCK_WAIT_SECONDS = 30.0
 # A reader lists and parses the commits since the last checkpoint: so many small files, and what is committed while one is made.
 COMMITS_PER_CHECKPOINT = 30
@@ -128,7 +127,7 @@ class Landing:
             max_offsets=query.max_offsets,
             starting_offsets=starting_offsets_json(partitions, starts),
         )
-        rules = LandingRules(DEAD_LETTER_TOPIC, CONTRACTS, self._storage.first_day)
+        rules = LandingRules(DEAD_LETTER_TOPIC, tuple(CONTRACTS), self._storage.first_day)
         return (
             to_bronze(records, rules)
             .writeStream.queryName(f"land_bronze_{query.name}")

@@ -1,12 +1,9 @@
 {#-
-  The contracts of event bodies in SQL, for records that did not come through the ingestion API. They must give the verdict of
-  ingestion/contracts (a test compares them); reasons are the codes of ingestion.contracts.reasons. No expression here raises,
-  whatever the bytes: a text that is not JSON becomes null before any JSON function sees it.
+  The verdict on event bodies in SQL, for records that did not come through the ingestion API. It must be that of ingestion/contracts (a
+  test compares them); reasons are the codes of ingestion.contracts.reasons. Here is what concerns every document; the rules of each
+  contract are generated (contract_rules.sql). No expression raises, whatever the bytes: a text that is not JSON becomes null before any
+  JSON function sees it.
 -#}
-
-{% macro engagement_event_types() %}{{ return(["click", "like", "comment", "share", "view"]) }}{% endmacro %}
-
-{% macro engagement_platforms() %}{{ return(["web", "ios", "android", "mobile_web"]) }}{% endmacro %}
 
 {% macro max_json_depth() %}{{ return(64) }}{% endmacro %}
 
@@ -15,19 +12,9 @@
     trim({{ field }} ->> '$', e' \t\n\r\x0b\x0c')
 {%- endmacro %}
 
-{#- Case branches for a required field that is not there, or null. -#}
-{% macro presence_rule(name) %}
-                when fields.{{ name }} is null and not json_exists(document, '$.{{ name }}') then 'missing_field:{{ name }}'
-                when fields.{{ name }} is null then 'invalid_field:{{ name }}'
-{%- endmacro %}
-
-{#- A case branch for a string field. Lengths are in characters; absent and null are the same for an optional field. -#}
-{% macro string_rule(name, longest, shortest=0, is_trimmed=false) %}
-                when fields.{{ name }} is not null and (
-                    json_type(fields.{{ name }}) <> 'VARCHAR'
-                    or length({{ trimmed("fields." ~ name) if is_trimmed else "fields." ~ name ~ " ->> '$'" }})
-                    not between {{ shortest }} and {{ longest }}
-                ) then 'invalid_field:{{ name }}'
+{#- A patch that takes from a body what silver has in columns of its own. -#}
+{% macro without_envelope() -%}
+    {"event_id":null,"event_type":null,"user_id":null,"author":null,"timestamp":null,"event_ts":null,"event_time":null,"app_id":null}
 {%- endmacro %}
 
 {#- True for a string or number that ingestion.contracts.clocks reads as a point in time. -#}
@@ -48,27 +35,23 @@
     end
 {%- endmacro %}
 
-{#- The fields of both contracts, in the order of the parsed body. -#}
-{% macro body_fields() -%}
-    {{ return([
-        "event_id", "event_type", "user_id", "timestamp", "platform", "content_id", "session_id", "device_type", "location", "metadata",
-        "payload"
-    ]) }}
-{%- endmacro %}
-
 {#-
   True where one object, at any depth, has a key twice. The usual shapes, a flat body and one with metadata or payload, are compared
   directly; only documents with more objects pay for the walk over every node. Known fields that are as many as the names are distinct.
 -#}
 {% macro has_duplicate_key(document, braces) -%}
     case
-        when len(json_keys({{ document }})) <> {% for name in body_fields() %}(fields.{{ name }} is not null)::int{{ " + " if not loop.last }}{% endfor %}
+        when len(json_keys({{ document }})) <> {% for name in common_fields() %}(fields.{{ name }} is not null)::int{{ " + " if not loop.last }}{% endfor %}
             and list_unique(json_keys({{ document }})) <> len(json_keys({{ document }})) then true
         when {{ braces }} = 1 then false
         when {{ braces }} = 2 and json_type(fields.metadata) = 'OBJECT'
             then list_unique(json_keys(fields.metadata)) <> len(json_keys(fields.metadata))
         when {{ braces }} = 2 and json_type(fields.payload) = 'OBJECT'
             then list_unique(json_keys(fields.payload)) <> len(json_keys(fields.payload))
+        when {{ braces }} = 1
+            {%- for name in nested_fields() %} + coalesce((json_type(others.{{ name }}) = 'OBJECT')::int, 0){% endfor %}
+            then false
+            {%- for name in nested_fields() %} or coalesce(list_unique(json_keys(others.{{ name }})) <> len(json_keys(others.{{ name }})), false){% endfor %}
         else len(list_filter(
             json_extract({{ document }}, concat('$', '..*')),  {#- in two pieces: sqlglot, which reads the column lineage, knows no such path -#}
             lambda node: json_type(node) = 'OBJECT' and list_unique(json_keys(node)) <> len(json_keys(node))
@@ -128,8 +111,8 @@
 {%- endmacro %}
 
 {#-
-  Bronze rows with the verdict on each: `reason` (null for a valid row), `stage` (where it was rejected), `fields` (the parsed body, null
-  unless it is a JSON object) and every column of the source.
+  Bronze rows with the verdict on each: `reason` (null for a valid row), `stage` (where it was rejected), `fields` and `others` (the
+  parsed body, null unless it is a JSON object; `others` only for families other than engagement and generic) and every column of the source.
 
   `source` names a CTE with bronze's columns. One row out per row in.
 -#}
@@ -151,12 +134,17 @@
     shapes as (
         select
             *,
-            -- A string's braces count too: never too few.
+            -- A string's brackets count too: never too few.
             strlen(document) - strlen(replace(document, '{', '')) as braces,
+            case when contains(document, '[') then strlen(document) - strlen(replace(document, '[', '')) else 0 end as brackets,
             from_json(
                 case when json_type(document) = 'OBJECT' then document end,
-                '{ {%- for name in body_fields() %}"{{ name }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
-            ) as fields
+                '{ {%- for name in common_fields() %}"{{ name }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
+            ) as fields,
+            from_json(
+                case when contract not in ('engagement/1', 'generic/1') and json_type(document) = 'OBJECT' then document end,
+                '{ {%- for name in other_fields() %}"{{ name }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
+            ) as others
         from documents
     ),
 
@@ -165,11 +153,16 @@
     parsed as (
         select
             *,
+            {%- for name, inside in nested_fields().items() if inside %}
+            from_json(
+                case when json_type(others.{{ name }}) = 'OBJECT' then others.{{ name }} end,
+                '{ {%- for field in inside %}"{{ field }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
+            ) as {{ name }}_fields,
+            {%- endfor %}
             case
                 when
                     regexp_matches(document, '{{ suspicious_text() }}')
-                    or braces > {{ max_json_depth() }}
-                    or contains(document, '[')
+                    or braces + brackets > {{ max_json_depth() }}
                     then regexp_replace(document, '"(?:\\.|[^"\\])*"', '""', 'g')
             end as skeleton
         from shapes
@@ -177,14 +170,16 @@
 
     judged as (
         select
-            * exclude (body, braces, skeleton),
+            * exclude (
+                body, braces, brackets, skeleton{% for name, inside in nested_fields().items() if inside %}, {{ name }}_fields{% endfor %}
+            ),
             case
                 when rejection_reason is not null then rejection_reason
                 when dlq_stage is not null then 'unspecified'
                 when octet_length(value) = 0 or value is null then 'empty_value'
                 when coalesce(event_id, '') = '' or coalesce(event_type, '') = '' then 'missing_header'
                 when contract is null then 'missing_header'
-                when contract not in ('engagement/1', 'generic/1') then 'unknown_contract'
+                when contract not in ('{{ contract_names() | join("', '") }}') then 'unknown_contract'
                 when occurred_at is null then 'bad_occurred_at'
                 when received_at is null then 'bad_received_at'
                 when body is null then 'invalid_utf8'
@@ -200,36 +195,7 @@
                 -- A record is filed under its occurred_at unless that is implausible: then the filed hour is another one.
                 when date_trunc('hour', occurred_at) > event_hour then 'occurred_in_future'
                 when date_trunc('hour', occurred_at) < event_hour then 'before_first_day'
-                {{- presence_rule("event_type") }}
-                {{- string_rule("event_type", 100, shortest=1) }}
-                {{- presence_rule("user_id") }}
-                {{- string_rule("user_id", 100, shortest=1, is_trimmed=true) }}
-                {{- string_rule("event_id", 200, shortest=1) }}
-                when {{ trimmed("fields.event_id") }} = '' then 'invalid_field:event_id'
-                when fields.timestamp is not null and not coalesce({{ is_timestamp("fields.timestamp") }}, false) then 'invalid_field:timestamp'
-                -- The stamp is what everything is filed and counted by: a body that says otherwise is not believed.
-                when (fields.event_type ->> '$') <> event_type then 'invalid_field:event_type'
-                when contract = 'generic/1' then case
-                {{- presence_rule("payload") }}
-                when json_type(fields.payload) <> 'OBJECT' then 'invalid_field:payload'
-                end
-                when (fields.event_type ->> '$') not in ('{{ engagement_event_types() | join("', '") }}')
-                    then 'invalid_field:event_type'
-                {{- presence_rule("platform") }}
-                when json_type(fields.platform) <> 'VARCHAR'
-                    or (fields.platform ->> '$') not in ('{{ engagement_platforms() | join("', '") }}')
-                    then 'invalid_field:platform'
-                {{- string_rule("content_id", 100) }}
-                {{- string_rule("session_id", 100) }}
-                {{- string_rule("device_type", 50) }}
-                {{- string_rule("location", 100) }}
-                when fields.metadata is not null and (
-                    json_type(fields.metadata) <> 'OBJECT'
-                    or len(list_filter(
-                        json_extract(fields.metadata, '$.*'),
-                        lambda item: json_type(item) <> 'VARCHAR' or length(item ->> '$') > 1000
-                    )) > 0
-                ) then 'invalid_field:metadata'
+                {{- contract_rules() }}
             end as reason
         from parsed
     )

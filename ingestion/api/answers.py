@@ -10,6 +10,7 @@ from starlette.responses import Response
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.intake import EventError, Receipt
 from ingestion.contracts.clocks import format_utc
+from ingestion.contracts.reasons import Reason
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,7 +37,7 @@ def error_answer(error: RequestError, retry_after_seconds: int) -> Response:
 
 
 def rejected_answer(error: EventError, timestamp: datetime) -> Response:
-    """A single event that was rejected (and kept in the dead-letter topic)."""
+    """A single event that was rejected (and kept in the dead-letter topic): 422, or 403 when it belongs to another app."""
     body = {
         "status": "error",
         "code": error.code,
@@ -44,7 +45,7 @@ def rejected_answer(error: EventError, timestamp: datetime) -> Response:
         "retryable": False,
         "timestamp": format_utc(timestamp),
     }
-    return json_answer(422, body)
+    return json_answer(403 if error.code == Reason.WRONG_APP else 422, body)
 
 
 def batch_answer(receipt: Receipt, timestamp: datetime, success_status: int) -> Response:

@@ -18,8 +18,9 @@ from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.idempotency import IdempotencyKeys
 from ingestion.api.intake import Intake, Receipt, Sender
 from ingestion.api.metrics import Metrics
+from ingestion.contracts.families import FamilyRule
 from ingestion.contracts.strict_json import StrictJsonError
-from ingestion.contracts.validation import FamilyRule, Rejection, ValidEvent
+from ingestion.contracts.validation import Rejection, ValidEvent
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.records import new_event_ids
 
@@ -35,6 +36,15 @@ class Arrival:
     sender: Sender
     body: bytes
     idempotency_key: str | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a single event. Id and contract are empty when it was rejected."""
+
+    receipt: Receipt
+    event_id: str
+    contract: str
 
 
 Work = Callable[[Arrival], Awaitable[Response]]
@@ -90,13 +100,14 @@ class Edge:
         sender = Sender(app_id, self.clock(), trace_parent)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
-    async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> tuple[Receipt, str]:
-        """The receipt of a single event and its id, empty when it was rejected."""
+    async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:
+        """Takes the body as one event."""
         sender, key = arrival.sender, arrival.idempotency_key
-        event_id = ""
+        event_id = contract = ""
 
         def choose(event: ValidEvent) -> str:
-            nonlocal event_id
+            nonlocal event_id, contract
+            contract = event.contract
             if key is not None:
                 event_id = self._keys.resolve(sender.app_id, key, event.event_id)
             else:
@@ -106,7 +117,7 @@ class Edge:
         receipt = await self.intake.take([arrival.body], sender, family_rule, choose)
         if receipt.accepted and key is not None:
             self._keys.remember(sender.app_id, key, event_id)
-        return receipt, event_id
+        return Taken(receipt, event_id, contract)
 
     async def keep_unreadable(self, arrival: Arrival, error: StrictJsonError) -> None:
         """Keeps a batch body that is no list of events as one dead letter. Raises: RequestError when it cannot be kept."""

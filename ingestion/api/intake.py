@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from ingestion.api.auth import PUBLIC_APP_ID
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
-from ingestion.contracts.families import detect_family
+from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.validation import FamilyRule, Rejection, Validator, ValidEvent
+from ingestion.contracts.validation import Rejection, Validator, ValidEvent
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
@@ -146,6 +147,8 @@ class Intake:
         fresh_ids: list[str] = []
         for position, raw in enumerate(events):
             verdict = judge(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
+            if type(verdict) is ValidEvent and verdict.app_id is not None:
+                verdict = _of_own_app(verdict, sender.app_id)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
                 if event_id is None:
@@ -191,6 +194,14 @@ async def _failures(part: _Slice) -> dict[int, str]:
     except SinkUnavailableError as error:
         part.refusal = str(error)
     return dict.fromkeys(range(part.count), part.refusal)
+
+
+def _of_own_app(event: ValidEvent, app_id: str) -> ValidEvent | Rejection:
+    """The event, unless it says that it belongs to another app than the key does. Without a key it may say what it likes."""
+    if event.app_id == app_id or app_id == PUBLIC_APP_ID:
+        return event
+    message = f"the key belongs to {app_id}, the event to {event.app_id}"
+    return Rejection(Reason.WRONG_APP, message, event.event_id, event.event_type, event.user_id)
 
 
 def _too_large(max_bytes: int) -> Rejection:

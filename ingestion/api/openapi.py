@@ -2,15 +2,16 @@
 
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ingestion.contracts.engagement import EngagementEvent
-from ingestion.contracts.generic import GenericEvent
+from ingestion.contracts.families import MIXED_RULE, Family
+from ingestion.contracts.formats import json_schema
+from ingestion.contracts.registry import NEWEST
 
 _REF = "#/components/schemas/{name}"
-_EVENTS: dict[str, type[msgspec.Struct]] = {"engagement": EngagementEvent, "generic": GenericEvent}
+_SCHEMAS, _NAMED = json_schema.components(list(NEWEST.values()), _REF)
+_EVENTS: dict[Family, dict[str, Any]] = dict(zip(NEWEST, _SCHEMAS, strict=True))
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -34,11 +35,16 @@ def documented(body: str, status: int) -> dict[str, Any]:
         "description": "Acknowledged by all in-sync replicas",
         "content": {"application/json": {"schema": _answer(body, status)}},
     }
+    if "_or_product" in body:
+        responses[200] = {
+            "description": "A product event, acknowledged by all in-sync replicas",
+            "content": {"application/json": {"schema": _ref("EventOk")}},
+        }
     extra: dict[str, Any] = {
         "requestBody": {"required": True, "content": _content(body)},
         "security": [{"bearer": []}, {"api_key": []}, {}],
     }
-    if body in _EVENTS:
+    if body != "lines" and not body.endswith("_batch"):
         extra["parameters"] = [
             {
                 "name": "Idempotency-Key",
@@ -58,8 +64,7 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             components = schema.setdefault("components", {})
-            _, contracts = msgspec.json.schema_components(list(_EVENTS.values()), ref_template=_REF)
-            components.setdefault("schemas", {}).update(contracts)
+            components.setdefault("schemas", {}).update(_NAMED)
             components["schemas"].update(_ANSWERS)
             components["securitySchemes"] = _SECURITY_SCHEMES
             app.openapi_schema = schema
@@ -70,10 +75,10 @@ def install(app: FastAPI) -> None:
 
 def _content(body: str) -> dict[str, Any]:
     if body == "lines":
-        text = "One JSON event per line; payload marks a generic event, platform an engagement. gzip is allowed."
+        text = f"One JSON event per line: {MIXED_RULE}. gzip is allowed."
         return {"application/x-ndjson": {"schema": {"type": "string", "description": text}}}
-    family, _, is_batch = body.partition("_")
-    event = _ref(_EVENTS[family].__name__)
+    family, is_batch = body.removesuffix("_batch"), body.endswith("_batch")
+    event = _event(family)
     if not is_batch:
         return {"application/json": {"schema": event}}
     events = {"type": "array", "items": event, "minItems": 1, "maxItems": 1000}
@@ -82,6 +87,14 @@ def _content(body: str) -> dict[str, Any]:
             "schema": {"type": "object", "required": ["events"], "properties": {"events": events}},
         }
     }
+
+
+def _event(families: str) -> dict[str, Any]:
+    """The schema of an event of a family, or of one of several: `generic_or_product`."""
+    names = families.split("_or_")
+    if len(names) > 1:
+        return {"oneOf": [_event(name) for name in names]}
+    return _EVENTS[Family(families)]
 
 
 def _answer(body: str, status: int) -> dict[str, str]:
@@ -108,6 +121,7 @@ _EVENT_STATUS = {"type": "string", "enum": ["success", "partial", "error"]}
 _ANSWERS: dict[str, Any] = {
     "EventCreated": _object(status=_TEXT, event_id=_TEXT, message=_TEXT, timestamp=_TIME),
     "EventAccepted": _object(event_id=_TEXT, status=_TEXT, message=_TEXT, timestamp=_TIME),
+    "EventOk": _object(status=_TEXT, event_id=_TEXT),
     "BatchReceipt": _object(
         status=_EVENT_STATUS,
         total_events=_COUNT,

@@ -7,13 +7,13 @@ from starlette.responses import Response
 
 from ingestion.api import answers
 from ingestion.api.batches import split_json_batch, split_lines
-from ingestion.api.edge import Arrival, Edge
+from ingestion.api.edge import Arrival, Edge, Taken
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.openapi import documented
+from ingestion.contracts import product
 from ingestion.contracts.clocks import format_utc
-from ingestion.contracts.families import Family, detect_family, detect_generic, only
+from ingestion.contracts.families import Family, FamilyRule, detect_family, detect_generic_or_product, only
 from ingestion.contracts.strict_json import StrictJsonError
-from ingestion.contracts.validation import FamilyRule
 
 
 def make_router(edge: Edge) -> APIRouter:
@@ -22,7 +22,8 @@ def make_router(edge: Edge) -> APIRouter:
     engagement = only(Family.ENGAGEMENT)
     _add(router, "/api/v1/events", _single(edge, engagement, _created), "engagement", 201, "Send one engagement event")
     _add(router, "/api/v1/events/batch", _batch(edge, engagement, 201), "engagement_batch", 201, "Send a batch")
-    _add(router, "/events", _single(edge, detect_generic, _accepted), "generic", 202, "Send one generic event")
+    either = _single(edge, detect_generic_or_product, _accepted_or_ok)
+    _add(router, "/events", either, "generic_or_product", 202, "Send one generic or product event")
     for family in Family:
         rule, path = only(family), f"/v1/events/{family.value}"
         _add(router, path, _single(edge, rule, _accepted), family.value, 202, f"Send one {family.value} event")
@@ -52,12 +53,12 @@ def _add(router: APIRouter, path: str, endpoint: object, body: str, status: int,
     )
 
 
-def _single(edge: Edge, rule: FamilyRule, shape: Callable[[str, Arrival], Response]) -> object:
+def _single(edge: Edge, rule: FamilyRule, shape: Callable[[Taken, Arrival], Response]) -> object:
     async def work(arrival: Arrival) -> Response:
-        receipt, event_id = await edge.take_single(arrival, rule)
-        if receipt.errors:
-            return answers.rejected_answer(receipt.errors[0], arrival.sender.received_at)
-        return shape(event_id, arrival)
+        taken = await edge.take_single(arrival, rule)
+        if taken.receipt.errors:
+            return answers.rejected_answer(taken.receipt.errors[0], arrival.sender.received_at)
+        return shape(taken, arrival)
 
     async def endpoint(request: Request) -> Response:
         return await edge.respond(request, is_batch=False, work=work)
@@ -65,24 +66,30 @@ def _single(edge: Edge, rule: FamilyRule, shape: Callable[[str, Arrival], Respon
     return endpoint
 
 
-def _created(event_id: str, arrival: Arrival) -> Response:
+def _created(taken: Taken, arrival: Arrival) -> Response:
     body = {
         "status": "success",
-        "event_id": event_id,
+        "event_id": taken.event_id,
         "message": "Event published successfully",
         "timestamp": format_utc(arrival.sender.received_at),
     }
     return answers.json_answer(201, body)
 
 
-def _accepted(event_id: str, arrival: Arrival) -> Response:
+def _accepted(taken: Taken, arrival: Arrival) -> Response:
     body = {
-        "event_id": event_id,
+        "event_id": taken.event_id,
         "status": "accepted",
         "message": "Event accepted for processing",
         "timestamp": format_utc(arrival.sender.received_at),
     }
     return answers.json_answer(202, body)
+
+
+def _accepted_or_ok(taken: Taken, arrival: Arrival) -> Response:
+    if taken.contract == product.CONTRACT:
+        return answers.json_answer(200, {"status": "ok", "event_id": taken.event_id})
+    return _accepted(taken, arrival)
 
 
 def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> object:

@@ -16,6 +16,8 @@ _EXPECTED = "expected an RFC 3339 time such as 2015-01-01T00:00:00Z"
 _CANONICAL_LENGTH = len("2015-01-01T00:00:00.000000Z")
 _SEPARATORS = "--T::."  # every third character of 2015-01-01T00:00:00.000000Z from the fifth on
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 _from_iso = datetime.fromisoformat
 
 
@@ -40,6 +42,14 @@ def parse_timestamp(value: str | int | float) -> str:
         return format_utc(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError):
         raise TimestampError("an epoch number must lie between the years 1 and 9999") from None
+
+
+def parse_milliseconds(value: int) -> str:
+    """The canonical text of a field that is milliseconds by contract, whatever its size. Raises: TimestampError."""
+    try:
+        return format_utc(_EPOCH + timedelta(milliseconds=value))
+    except OverflowError:
+        raise TimestampError("milliseconds must lie between the years 1 and 9999") from None
 
 
 def is_canonical(text: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from ingestion.contracts.engagement import EventId, Timestamp
+from ingestion.contracts.clocks import parse_timestamp
+from ingestion.contracts.fields import EventId, Timestamp, UserId
 
 CONTRACT = "generic/1"
 
@@ -17,7 +18,11 @@ class GenericEvent(msgspec.Struct, gc=False):
     """One event of any type. `user_id` is trimmed and must keep 1 to 100 characters."""
 
     event_type: Annotated[str, Meta(min_length=1, max_length=100)]
-    user_id: Annotated[str, Meta(min_length=1, description="1 to 100 characters after trimming.")]
+    user_id: UserId
     payload: dict[str, Any]
     event_id: EventId | None = None
     timestamp: Timestamp | None = None
+
+    def occurred_at(self) -> str | None:
+        """Canonical text, None when the event carries no time. Raises: TimestampError."""
+        return None if self.timestamp is None else parse_timestamp(self.timestamp)

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     UNKNOWN_FAMILY = "unknown_family"
     OCCURRED_IN_FUTURE = "occurred_in_future"
     BEFORE_FIRST_DAY = "before_first_day"
+    WRONG_APP = "wrong_app"
     BODY_TOO_LARGE = "body_too_large"
     MALFORMED_ROW = "malformed_row"
 

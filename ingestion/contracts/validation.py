@@ -4,13 +4,12 @@ The same verdict is reached by the HTTP API and by the importer. Values are neve
 the stamps beside them.
 """
 
-from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
-from ingestion.contracts import engagement, generic
+from ingestion.contracts import engagement
 from ingestion.contracts.clocks import (
     TimestampError,
     earliest_occurred_at,
@@ -19,31 +18,32 @@ from ingestion.contracts.clocks import (
     parse_timestamp,
 )
 from ingestion.contracts.engagement import EngagementEvent
-from ingestion.contracts.families import Family, UnknownFamilyError, detect_family, only_engagement
-from ingestion.contracts.generic import GenericEvent
+from ingestion.contracts.families import Family, FamilyRule, UnknownFamilyError, detect_family, only
+from ingestion.contracts.fields import MAX_USER_ID_LENGTH
 from ingestion.contracts.reasons import Reason
+from ingestion.contracts.registry import NEWEST, Event
 from ingestion.contracts.strict_json import StrictJsonError, assure_unambiguous, decode_syntax
 
 # What trimming removes. ASCII only, so that SQL can mirror it exactly: trim(user_id, E' \t\n\r\x0b\x0c').
 TRIMMED_CHARACTERS = " \t\n\r\x0b\x0c"
-MAX_USER_ID_LENGTH = 100
 MAX_EVENT_ID_LENGTH = 200
 BACKSLASH = 0x5C
 
-FamilyRule = Callable[[Mapping[str, Any]], Family]
+_MAY_BE_ENGAGEMENT = (detect_family, only(Family.ENGAGEMENT))
 
 _convert = msgspec.convert
 _decode_engagement = msgspec.json.Decoder(EngagementEvent).decode
 
 
 class ValidEvent(msgspec.Struct, gc=False):
-    """The stamps of a valid event. `occurred_at` is canonical text, None when the event carries no time."""
+    """The stamps of a valid event. `occurred_at` is canonical text, None when the event carries no time. `app_id`: whose it says it is."""
 
     contract: str
     event_type: str
     user_id: str
     event_id: str | None
     occurred_at: str | None
+    app_id: str | None = None
 
 
 class Rejection(msgspec.Struct, gc=False):
@@ -69,7 +69,7 @@ class Validator:
 
     def judge(self, raw: bytes, family_rule: FamilyRule = detect_family) -> Verdict:
         """The verdict on the bytes of one event."""
-        if self._expects_plain and (family_rule is detect_family or family_rule is only_engagement):
+        if self._expects_plain and family_rule in _MAY_BE_ENGAGEMENT:
             try:
                 event = _decode_engagement(raw)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -115,7 +115,9 @@ class Validator:
         if colon_count and colon_count != _colons_in_texts(event):
             return None
         user_id = event.user_id.strip(TRIMMED_CHARACTERS)
-        if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH or (event_id is not None and event_id.isspace()):
+        if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH or (
+            event_id is not None and not event_id.strip(TRIMMED_CHARACTERS)
+        ):
             return None
         return ValidEvent(engagement.CONTRACT, event.event_type, user_id, event_id, timestamp)
 
@@ -128,11 +130,9 @@ class Validator:
             return Rejection(Reason.NOT_AN_OBJECT, f"expected an object, found {_kind(document)}")
         try:
             _assure_strict(raw, document)
-            if family_rule(document) is Family.ENGAGEMENT:
-                self._expects_plain = True
-                event: EngagementEvent | GenericEvent = _convert(document, EngagementEvent)
-                return self._judge_values(document, engagement.CONTRACT, event)
-            return self._judge_values(document, generic.CONTRACT, _convert(document, GenericEvent))
+            contract = NEWEST[family_rule(document)]
+            self._expects_plain = contract.name == engagement.CONTRACT
+            return self._judge_values(document, contract.name, _convert(document, contract.shape))
         except msgspec.ValidationError as error:
             message = str(error)[:200]
             reason = Reason.MISSING_FIELD if "missing required field" in message else Reason.INVALID_FIELD
@@ -142,26 +142,26 @@ class Validator:
         except UnknownFamilyError as error:
             return _reject(document, error.reason, str(error))
 
-    def _judge_values(self, document: dict[str, Any], contract: str, event: EngagementEvent | GenericEvent) -> Verdict:
+    def _judge_values(self, document: dict[str, Any], contract: str, event: Event) -> Verdict:
         user_id = event.user_id.strip(TRIMMED_CHARACTERS)
         if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH:
             message = f"user_id must have 1 to {MAX_USER_ID_LENGTH} characters after trimming, found {len(user_id)}"
             return _reject(document, Reason.INVALID_FIELD, message)
-        occurred_at = None
-        if event.timestamp is not None:
-            try:
-                occurred_at = parse_timestamp(event.timestamp)
-            except TimestampError as error:
-                return _reject(document, Reason.INVALID_FIELD, f"timestamp: {error}")
+        try:
+            occurred_at = event.occurred_at()
+        except TimestampError as error:
+            return _reject(document, Reason.INVALID_FIELD, f"timestamp: {error}")
+        if occurred_at is not None:
             if occurred_at > self._latest:
                 message = f"occurred at {occurred_at}, more than 60 s after it was received"
                 return _reject(document, Reason.OCCURRED_IN_FUTURE, message)
             if occurred_at < self._earliest:
                 message = f"occurred at {occurred_at}, before the first day {self._earliest[:10]}"
                 return _reject(document, Reason.BEFORE_FIRST_DAY, message)
-        if event.event_id is not None and event.event_id.isspace():
+        if event.event_id is not None and not event.event_id.strip(TRIMMED_CHARACTERS):
             return _reject(document, Reason.INVALID_FIELD, "event_id is blank")
-        return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at)
+        app_id: str | None = getattr(event, "app_id", None)
+        return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at, app_id)
 
 
 def _colons_in_texts(event: EngagementEvent) -> int:

@@ -61,7 +61,7 @@ class TimeRule(_Part):
 class Rule(_Part):
     """What becomes of the rows of some types."""
 
-    family: Family
+    family: Literal[Family.ENGAGEMENT, Family.GENERIC]
     types: tuple[str, ...] = ()
     rename: str | None = None
     fields: dict[str, ColumnPath] = {}

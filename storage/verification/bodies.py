@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 
 import duckdb
 
-from ingestion.contracts import engagement, generic
-from ingestion.contracts.families import Family
-from ingestion.contracts.validation import FamilyRule, Validator, ValidEvent
+from ingestion.contracts.families import only
+from ingestion.contracts.registry import CONTRACTS
+from ingestion.contracts.validation import Validator, ValidEvent
 from storage.verification import queries
 
 IsValid = Callable[[str, str, bytes], bool]
@@ -19,10 +19,6 @@ IsValid = Callable[[str, str, bytes], bool]
 
 FETCH_ROWS = 20_000
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
-FAMILY_RULES: dict[str, FamilyRule] = {
-    engagement.CONTRACT: lambda _document: Family.ENGAGEMENT,
-    generic.CONTRACT: lambda _document: Family.GENERIC,
-}
 
 
 def write_rejected_bodies(
@@ -55,8 +51,8 @@ class ContractJudge:
 
     def __call__(self, contract: str, event_type: str, value: bytes) -> bool:
         """True when the body is valid under the contract of its header and says the same event type as its header."""
-        family_rule = FAMILY_RULES.get(contract)
-        if family_rule is None or not value:
+        known = CONTRACTS.get(contract)
+        if known is None or not value:
             return False
-        verdict = self._validator.judge(value, family_rule)
+        verdict = self._validator.judge(value, only(known.family))
         return isinstance(verdict, ValidEvent) and verdict.event_type == event_type

@@ -24,7 +24,34 @@ GOOD_GENERIC: dict[str, Any] = {
     "user_id": "u1",
     "payload": {"total": 3.5, "lines": [{"sku": "a", "n": 1}, {"sku": "b", "n": 2}], "note": "NaN, Infinity: e99"},
 }
-ENGAGEMENT, GENERIC = "engagement/1", "generic/1"
+GOOD_PRODUCT: dict[str, Any] = {
+    "event_id": "p1",
+    "user_id": "u1",
+    "event_type": "feature_exposed",
+    "experiment_id": "checkout",
+    "variant": "A",
+    "event_ts": 1767261720123,
+    "producer_ts": 1767261720125,
+    "properties": {"page": "/", "n": [1, 2.5]},
+    "sdk_version": "1.2.0",
+    "source": "web",
+    "app_id": "contracts",
+}
+GOOD_SOCIAL: dict[str, dict[str, Any]] = {
+    "user_created": {"user_id": "u1", "handle": "ada"},
+    "post_created": {"post_id": "p1", "author": "u1", "text": "Größe", "hashtags": ["python", "data"]},
+    "comment_created": {"comment_id": "c2", "post_id": "p1", "author": "u1", "parent_id": "c1", "text": "yes", "upvotes": 3},
+    "engagement_created": {"user_id": "u1", "target_type": "post", "target_id": "p1", "kind": "like"},
+}  # fmt: skip
+GOOD_DOWNLOAD: dict[str, Any] = {
+    "event_id": "d1",
+    "timestamp": 1767261720123,
+    "user_id": "u1",
+    "content": {"content_id": "c1", "title": "A: film", "type": "video", "category": "tech", "size_mb": 1024.5, "price": 0},
+    "download": {"status": "failed", "duration_seconds": 3.5, "speed_mbps": 12, "error_code": "E1", "error_message": None},
+    "user_context": {"region": "EU", "city": "Zürich", "device": "phone", "os_version": "17.1", "connection_type": "wifi"},
+}  # fmt: skip
+ENGAGEMENT, GENERIC, PRODUCT, SOCIAL, DOWNLOAD = "engagement/1", "generic/1", "product/1", "social/1", "download/1"
 
 
 def engagement(**changes: Any) -> bytes:
@@ -37,6 +64,25 @@ def generic(**changes: Any) -> bytes:
     return _encode({**GOOD_GENERIC, **changes})
 
 
+def product(**changes: Any) -> bytes:
+    """A good product body with fields changed; a field set to `...` is left out."""
+    return _encode({**GOOD_PRODUCT, **changes})
+
+
+def social(type_name: str, **changes: Any) -> bytes:
+    """A good social body of that type with fields changed; a field set to `...` is left out."""
+    common = {"event_id": "s1", "event_type": type_name, "timestamp": "2026-01-01T10:02:00Z"}
+    return _encode({**common, **GOOD_SOCIAL.get(type_name, {}), **changes})
+
+
+def download(part: str = "", **changes: Any) -> bytes:
+    """A good download body with fields changed, of the named part or of the body; a field set to `...` is left out."""
+    if not part:
+        return _encode({**GOOD_DOWNLOAD, **changes})
+    inner = {name: value for name, value in {**GOOD_DOWNLOAD[part], **changes}.items() if value is not ...}
+    return _encode({**GOOD_DOWNLOAD, part: inner})
+
+
 def _encode(body: dict[str, Any]) -> bytes:
     return json.dumps({name: value for name, value in body.items() if value is not ...}, ensure_ascii=False).encode()
 
@@ -44,7 +90,8 @@ def _encode(body: dict[str, Any]) -> bytes:
 def stamped_type(value: bytes) -> str:
     """The event type a producer would stamp this body with: its own where it has one."""
     try:
-        event_type = json.loads(value)["event_type"]
+        document = json.loads(value)
+        event_type = "download" if "user_context" in document else document["event_type"]
         return event_type.encode().decode() or "unreadable"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "unreadable"
@@ -68,7 +115,7 @@ ONE_FLAW_OR_NONE: list[tuple[str, bytes]] = [
     *[(ENGAGEMENT, engagement(user_id=user_id)) for user_id in (" " * 9 + "x" * 100 + "\r\n", "😀" * 100, "é" * 101, "\u00a0", "null")],
     *[(ENGAGEMENT, engagement(platform=platform)) for platform in (..., None, 1, "tv", "Web", " web", "", "ios", "android", "mobile_web")],
     *[(ENGAGEMENT, engagement(event_type=event_type)) for event_type in (..., None, 7, "", "Click", "purchase", " click")],
-    *[(ENGAGEMENT, engagement(event_id=event_id)) for event_id in ("", " ", 5, "x" * 200, "x" * 201, {"a": 1})],
+    *[(ENGAGEMENT, engagement(event_id=event_id)) for event_id in ("", " ", "\u00a0", 5, "x" * 200, "x" * 201, {"a": 1})],
     *[(ENGAGEMENT, engagement(content_id=value)) for value in ("", "x" * 100, "x" * 101, 3, ["x"], "é" * 100)],
     *[(ENGAGEMENT, engagement(session_id=value)) for value in ("x" * 100, "x" * 101, False)],
     *[(ENGAGEMENT, engagement(device_type=value)) for value in ("x" * 50, "x" * 51, 1.5)],
@@ -123,6 +170,44 @@ ONE_FLAW_OR_NONE: list[tuple[str, bytes]] = [
     (ENGAGEMENT, engagement().replace(b"home", b"\xed\xa0\x80")),
     (ENGAGEMENT, engagement().replace(b"home", b"a\tb")), (ENGAGEMENT, engagement().replace(b"home", b"a\\xb")),
     (ENGAGEMENT, b"// comment\n" + engagement()), (ENGAGEMENT, b"{}"),
+    (PRODUCT, product()), (PRODUCT, b"{}"), (PRODUCT, product(unknown={"a": {"b": 1}})),
+    *[(PRODUCT, product(**{name: value})) for name in GOOD_PRODUCT for value in (..., None, 7, "", "x" * 101, [], {}, True, 1.5, -1)],
+    *[(PRODUCT, product(event_type=value)) for value in ("page_view", "conversion", "click")],
+    *[(PRODUCT, product(event_ts=value)) for value in (0, -62135596800001, 253402300799999, 253402300800000, 2**63, "1767261720123", 1e12)],
+    (PRODUCT, product(event_time=1767261720123)), (PRODUCT, product(event_time=1767261720124)),
+    (PRODUCT, product(event_ts=..., event_time=1767261720123)), (PRODUCT, product(event_ts=None, event_time=None)),
+    (PRODUCT, product(experiment_id=..., variant=...)), (PRODUCT, product(experiment_id=...)),
+    (PRODUCT, product().replace(b'"source"', b'"variant"')),
+    *[(SOCIAL, social(kind)) for kind in (*GOOD_SOCIAL, "user_deleted", "", None)],  # type: ignore[arg-type]
+    *[
+        (SOCIAL, social(kind, **{name: value}))
+        for kind, good in GOOD_SOCIAL.items()
+        for name in ("event_id", "timestamp", *good)
+        for value in (..., None, 7, "", "x" * 101, [], {}, True, 1.5, -1)
+    ],
+    *[
+        (SOCIAL, social("post_created", hashtags=value))
+        for value in (["a"], ["a"] * 4, ["a"] * 5, [""], ["x" * 101], ["a", 1], "a", [None])
+    ],
+    (SOCIAL, social("post_created", user_id=5)), (SOCIAL, social("post_created", text="x" * 10_000)),
+    (SOCIAL, social("post_created", text="x" * 10_001)), (SOCIAL, social("post_created", author=" " * 3)),
+    (SOCIAL, social("comment_created", upvotes=2**63)), (SOCIAL, social("comment_created", upvotes=2**64)),
+    (SOCIAL, social("user_created", event_type=...)),
+    (DOWNLOAD, download()), (DOWNLOAD, b"{}"), (DOWNLOAD, download(event_type="anything")),
+    *[(DOWNLOAD, download(**{name: value})) for name in GOOD_DOWNLOAD for value in (..., None, 7, "", [], {}, True, 1.5, -1)],
+    *[
+        (DOWNLOAD, download(part, **{name: value}))
+        for part in ("content", "download", "user_context")
+        for name in GOOD_DOWNLOAD[part]
+        for value in (..., None, 7, "", "x" * 101, "x" * 301, [], {}, True, 1.5, -1, -0.5)
+    ],
+    *[(DOWNLOAD, download("download", status=value)) for value in ("success", "cancelled", "lost")],
+    (DOWNLOAD, download().replace(b'"price"', b'"size_mb"')), (DOWNLOAD, download().replace(b'"city"', b'"region"')),
+]  # fmt: skip
+
+
+GOOD_BODIES = [
+    (ENGAGEMENT, engagement()), (GENERIC, generic()), (PRODUCT, product()), (SOCIAL, social("post_created")), (DOWNLOAD, download()),
 ]  # fmt: skip
 
 
@@ -132,8 +217,8 @@ def mutations(count: int, seed: int) -> list[tuple[str, bytes]]:
     spice = [*(bytes([code]) for code in b'"\\{}[]:, 0-.\xff'), b"NaN", b"null", b"1e5", b"\\u0000", b"\\ud83d"]
     bodies: list[tuple[str, bytes]] = []
     for _ in range(count):
-        contract = chance.choice([ENGAGEMENT, GENERIC])
-        body = bytearray(engagement() if contract == ENGAGEMENT else generic())
+        contract, good = chance.choice(GOOD_BODIES)
+        body = bytearray(good)
         for _ in range(chance.randint(1, 2)):
             start = chance.randrange(len(body))
             end = min(len(body), start + chance.randint(1, 8))

@@ -5,11 +5,13 @@ from datetime import date
 import pytest
 
 from ingestion.contracts.families import Family
+from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import Rejection, Validator
 from tests.integration.dbt_project import bodies, world
 from tests.integration.dbt_project.conftest import Build, contract_rows
 
 pytestmark = pytest.mark.integration
+CLOCK_REASONS = (Reason.BEFORE_FIRST_DAY, Reason.OCCURRED_IN_FUTURE)
 CASE_COUNT = len(bodies.ONE_FLAW_OR_NONE)
 
 
@@ -17,7 +19,9 @@ def _python_reason(contract: str, value: bytes) -> str | None:
     verdict = Validator(world.at("12:40"), date(2015, 1, 1)).judge(
         value, lambda _document: Family(contract.split("/")[0])
     )
-    return str(verdict.reason) if isinstance(verdict, Rejection) else None
+    # Silver files a record by its stamps: when a body says it happened is no business of the SQL.
+    is_rejected = isinstance(verdict, Rejection) and verdict.reason not in CLOCK_REASONS
+    return str(verdict.reason) if is_rejected else None
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """What a build's tables hold, for a bronze that takes every branch. Needs PostgreSQL, Delta and dbt; no broker, no Spark."""
 
+import json
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tests.fixtures.bronze_rows import payload_hash
-from tests.integration.dbt_project import world
+from tests.integration.dbt_project import bodies, world
 from tests.integration.dbt_project.conftest import Build
 
 pytestmark = pytest.mark.integration
@@ -44,6 +46,39 @@ def test_events_are_typed_and_trimmed(built: Build) -> None:
         ),
         ("generic", "generic", "order_placed", "u1", None, None, None, None, None, None, '{"total":3}', "generic/1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (
+            (bodies.PRODUCT, bodies.product()),
+            ("product", "feature_exposed", "u1", {"experiment_id": "checkout", "variant": "A", "producer_ts": 1767261720125,
+             "properties": {"page": "/", "n": [1, 2.5]}, "sdk_version": "1.2.0", "source": "web"}),
+        ),
+        (
+            (bodies.SOCIAL, bodies.social("comment_created")),
+            ("social", "comment_created", "u1",
+             {"comment_id": "c2", "post_id": "p1", "parent_id": "c1", "text": "yes", "upvotes": 3}),
+        ),
+        (
+            (bodies.DOWNLOAD, bodies.download()),
+            ("download", "download", "u1", {name: bodies.GOOD_DOWNLOAD[name] for name in ("content", "download", "user_context")}),
+        ),
+    ],
+    ids=["product", "social", "download"],
+)  # fmt: skip
+def test_other_families_keep_what_is_no_column_as_payload(
+    built: Build, case: tuple[str, bytes], expected: tuple[str, str, str, dict[str, Any]]
+) -> None:
+    number = bodies.ONE_FLAW_OR_NONE.index(case)
+    [(*columns, platform, payload)] = built.rows(
+        "select family, event_type, user_id, platform, payload from silver.events "
+        f"where app_id = 'contracts' and kafka_offset = {number}"
+    )
+
+    assert (*columns, json.loads(payload)) == expected
+    assert platform is None
 
 
 @pytest.mark.feature("S0-9")

@@ -31,6 +31,29 @@ def generic(**overrides: Any) -> dict[str, Any]:
     return {name: value for name, value in event.items() if value is not ...}
 
 
+def product(**overrides: Any) -> dict[str, Any]:
+    """A valid product event; an override of `...` removes the field."""
+    event = {"event_id": "p-1", "event_type": "page_view", "user_id": "user_1", "event_ts": 1795253400000, **overrides}
+    return {name: value for name, value in event.items() if value is not ...}
+
+
+def comment(**overrides: Any) -> dict[str, Any]:
+    """A valid comment of the social family; an override of `...` removes the field."""
+    event = {"event_id": "s-1", "event_type": "comment_created", "timestamp": "2026-11-21T09:30:00Z", "comment_id": "c1",
+             "post_id": "p1", "author": " user_1 ", **overrides}  # fmt: skip
+    return {name: value for name, value in event.items() if value is not ...}
+
+
+def download(**overrides: Any) -> dict[str, Any]:
+    """A valid download; an override of `...` removes the field."""
+    content = {"content_id": "c1", "title": "A film", "type": "video", "category": "tech", "size_mb": 700.5, "price": 0}
+    how = {"status": "success", "duration_seconds": 30.5, "speed_mbps": 23.0}
+    context = {"region": "EU", "city": "Bern", "device": "phone", "os_version": "17", "connection_type": "wifi"}
+    event = {"event_id": "d-1", "timestamp": 1795253400000, "user_id": "user_1", "content": content, "download": how,
+             "user_context": context, **overrides}  # fmt: skip
+    return {name: value for name, value in event.items() if value is not ...}
+
+
 def encode(event: Any) -> bytes:
     """JSON as a client sends it."""
     return json.dumps(event).encode()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingestion.contracts.families import Family, detect_family, only
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import Rejection, Validator, ValidEvent, _decode_engagement
-from tests.unit.ingestion.builders import NOW, encode, engagement, generic
+from tests.unit.ingestion.builders import NOW, comment, download, encode, engagement, generic, product
 
 ENGAGEMENT, GENERIC = only(Family.ENGAGEMENT), only(Family.GENERIC)
 
@@ -160,7 +160,14 @@ def test_ambiguous_events_are_rejected(text: bytes, reason: Reason) -> None:
         (engagement(payload={}), "generic/1"),
         (generic(payload=...), None),
         (generic(event_ts=1), None),
-        (engagement(event_time="2026-11-21T09:30:00Z"), None),
+        (engagement(event_time=1795253400000), None),
+        (product(), "product/1"),
+        (product(event_ts=..., event_time=1795253400000), "product/1"),
+        (comment(), "social/1"),
+        (comment(event_type="comment_deleted"), None),
+        (download(), "download/1"),
+        (download(platform="web"), None),
+        (generic(event_type="user_created", payload={"download": {}}), "generic/1"),
     ],
     ids=repr,
 )
@@ -207,3 +214,64 @@ def test_colons_in_texts_are_no_keys() -> None:
     verdict = judge(twice)
     assert isinstance(verdict, Rejection)
     assert verdict.reason is Reason.DUPLICATE_KEY
+
+
+@pytest.mark.feature("S1-3")
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({}, None),
+        ({"event_ts": ..., "event_time": 1795253400000}, None),
+        ({"event_time": 1795253400000}, None),
+        ({"event_time": 1795253400001}, Reason.INVALID_FIELD),
+        ({"event_ts": ...}, Reason.MISSING_FIELD),
+        ({"event_ts": "2026-11-21T09:30:00Z"}, Reason.INVALID_FIELD),
+        ({"event_ts": 1795253400}, Reason.BEFORE_FIRST_DAY),
+        ({"event_ts": 1795253460001}, Reason.OCCURRED_IN_FUTURE),
+        ({"event_ts": -1}, Reason.BEFORE_FIRST_DAY),
+        ({"event_ts": 10**15}, Reason.INVALID_FIELD),
+        ({"event_type": "click"}, Reason.INVALID_FIELD),
+        ({"user_id": " "}, Reason.INVALID_FIELD),
+        ({"event_id": ...}, Reason.MISSING_FIELD),
+        ({"experiment_id": "checkout", "variant": "B"}, None),
+        ({"experiment_id": "checkout"}, Reason.MISSING_FIELD),
+        ({"variant": "B"}, None),
+        ({"properties": {"a": [1]}}, None),
+        ({"properties": []}, Reason.INVALID_FIELD),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_product_rules(overrides: dict[str, Any], reason: Reason | None) -> None:
+    verdict = judge(product(**overrides), only(Family.PRODUCT))
+    assert (verdict.reason if isinstance(verdict, Rejection) else None) is reason
+
+
+@pytest.mark.parametrize(
+    ("event", "family", "stamps"),
+    [
+        (product(), Family.PRODUCT, ("product/1", "page_view", "user_1", "p-1")),
+        (comment(), Family.SOCIAL, ("social/1", "comment_created", "user_1", "s-1")),
+        (download(), Family.DOWNLOAD, ("download/1", "download", "user_1", "d-1")),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_every_family_says_what_happened_who_acted_and_when(
+    event: dict[str, Any], family: Family, stamps: tuple[str, str, str, str]
+) -> None:
+    verdict = judge(event, only(family))
+    assert verdict == ValidEvent(*stamps, "2026-11-21T09:30:00.000000Z")
+
+
+@pytest.mark.parametrize(
+    ("event", "family"),
+    [
+        (comment(upvotes=-1), Family.SOCIAL),
+        (comment(author=...), Family.SOCIAL),
+        (comment(event_type="post_created", text="t", hashtags=list("abcde")), Family.SOCIAL),
+        (download(content={}), Family.DOWNLOAD),
+        (download(timestamp="2026-11-21T09:30:00Z"), Family.DOWNLOAD),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_broken_rule_of_any_family_rejects(event: dict[str, Any], family: Family) -> None:
+    assert isinstance(judge(event, only(family)), Rejection)

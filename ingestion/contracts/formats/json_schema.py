@@ -1,0 +1,45 @@
+"""The contracts as JSON Schema (draft 2020-12, as OpenAPI 3.1 takes it)."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from ingestion.contracts.registry import CONTRACTS, Contract
+from ingestion.contracts.rules import AnyOf, Needs, Rule
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def components(contracts: list[Contract], ref_template: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(a schema for each contract, the named schemas that these refer to), with the rules that span several fields."""
+    schemas, named = msgspec.json.schema_components([item.shape for item in contracts], ref_template=ref_template)
+    for contract in contracts:
+        rules: tuple[Rule, ...] = getattr(contract.shape, "RULES", ())
+        for rule in rules:
+            _add(named[contract.shape.__name__], rule)
+    return list(schemas), named
+
+
+def render(contract: Contract) -> str:
+    """The text of a contract's own schema file."""
+    [schema], named = components([contract], "#/$defs/{name}")
+    document = {"$schema": DRAFT, "$id": contract.name, "title": contract.name, **schema, "$defs": named}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def files() -> dict[str, str]:
+    """File name → text, one for each contract."""
+    return {f"{contract.name.replace('/', '-')}.schema.json": render(contract) for contract in CONTRACTS.values()}
+
+
+def _add(schema: dict[str, Any], rule: Rule) -> None:
+    one, other = rule.names
+    match rule:
+        case AnyOf():
+            schema["anyOf"] = [{"required": [one]}, {"required": [other]}]
+        case Needs():
+            schema.setdefault("dependentRequired", {})[one] = [other]
+        case _:  # JSON Schema cannot compare two fields
+            note = f"{one} and {other}, where both are there, say the same."
+            schema["$comment"] = note

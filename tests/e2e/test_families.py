@@ -1,0 +1,55 @@
+"""Every family of events, by each of its ways in, from HTTP to a publication that the checker agrees with."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.e2e.stack import Stack
+from tests.unit.ingestion.builders import comment, download, engagement, generic, product
+
+
+def events_of_now() -> dict[str, dict[str, Any]]:
+    """One event per family, that occurs now, under a fresh id."""
+    now = datetime.now(UTC)
+    text, milliseconds = now.isoformat(), int(now.timestamp() * 1000)
+    return {
+        "engagement": engagement(event_id=str(uuid4()), timestamp=text),
+        "product": product(event_id=str(uuid4()), event_ts=milliseconds, app_id=...),
+        "generic": generic(event_id=str(uuid4()), timestamp=text),
+        "social": comment(event_id=str(uuid4()), timestamp=text),
+        "download": download(event_id=str(uuid4()), timestamp=milliseconds),
+    }
+
+
+@pytest.mark.feature("S0-2", "S1-3", "S2-1")
+def test_every_family_is_published_once(running_stack: Stack) -> None:
+    stack = running_stack
+    stack.settle()
+    before = stack.verify()["counts"]
+    headers = {"Authorization": f"Bearer {stack.endpoints['write_key']}"}
+    with httpx.Client(base_url=stack.endpoints["ingestion"], headers=headers, timeout=30) as client:
+        for family, event in events_of_now().items():
+            assert client.post(f"/v1/events/{family}", json=event).status_code == 202
+            assert client.post(f"/v1/events/{family}/batch", json={"events": [event]}).status_code == 202  # a copy
+        lines = b"\n".join(json.dumps(event).encode() for event in events_of_now().values())
+        assert client.post("/v1/batch", content=lines).json() == {"accepted": 5, "rejected": 0, "errors": []}
+        sent = events_of_now()
+        assert client.post("/api/v1/events", json=sent["engagement"]).status_code == 201
+        answer = client.post("/events", json=sent["product"])
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "event_id": sent["product"]["event_id"]})
+        assert client.post("/events", json=sent["generic"]).status_code == 202
+    stack.settle()
+
+    counts = stack.verify()["counts"]
+    names = ("accepted", "silver", "duplicates", "quarantined", "published")
+    assert {name: counts[name] - before[name] for name in names} == {
+        "accepted": 18,
+        "silver": 13,
+        "duplicates": 5,
+        "quarantined": 0,
+        "published": 13,
+    }
