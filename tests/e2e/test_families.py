@@ -25,7 +25,7 @@ def events_of_now() -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.feature("S0-2", "S1-3", "S2-1")
+@pytest.mark.feature("S0-2", "S2-1")
 def test_every_family_is_published_once(running_stack: Stack) -> None:
     stack = running_stack
     stack.settle()

@@ -229,7 +229,6 @@ def test_the_documentation_needs_no_network(edge: Edge, path: str) -> None:
     assert_loads_from_its_own_host(client.get, path)
 
 
-@pytest.mark.feature("S1-3")
 def test_events_answers_each_family_as_its_clients_expect(edge: Edge) -> None:
     client, sink = edge
     answer = client.post("/events", json=product())

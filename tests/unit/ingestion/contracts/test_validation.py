@@ -216,7 +216,6 @@ def test_colons_in_texts_are_no_keys() -> None:
     assert verdict.reason is Reason.DUPLICATE_KEY
 
 
-@pytest.mark.feature("S1-3")
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [

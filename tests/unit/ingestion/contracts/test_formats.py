@@ -1,0 +1,70 @@
+"""What is written from the contracts says what they say."""
+
+import json
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from ingestion.contracts.families import only
+from ingestion.contracts.formats import dictionary, json_schema, sql
+from ingestion.contracts.registry import CONTRACTS
+from ingestion.contracts.validation import Validator, ValidEvent
+from tests.integration.dbt_project import bodies
+from tests.unit.ingestion.builders import NOW
+
+
+def documents(contract: str) -> list[tuple[bytes, Any]]:
+    """The bodies of the table for a contract that are JSON at all, with their values."""
+    found = []
+    for name, body in bodies.ONE_FLAW_OR_NONE:
+        if name == contract:
+            try:
+                found.append((body, json.loads(body)))
+            except ValueError:
+                continue
+    return found
+
+
+# To JSON Schema 1.0 is an integer, and a number has no size.
+BEYOND_JSON_SCHEMA = ("got `float`", "Number out of range")
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_the_schema_accepts_every_valid_body_and_refuses_every_one_of_another_shape(contract: str) -> None:
+    schema = json.loads(json_schema.render(CONTRACTS[contract]))
+    Draft202012Validator.check_schema(schema)
+    validator, judge = Draft202012Validator(schema), Validator(NOW, date(2015, 1, 1)).judge
+    counts: Counter[str] = Counter()
+    for body, document in documents(contract):
+        verdict = judge(body, only(CONTRACTS[contract].family))
+        if isinstance(verdict, ValidEvent):
+            counts["valid"] += 1
+            assert validator.is_valid(document), body
+        elif "at `$" in verdict.message and not any(text in verdict.message for text in BEYOND_JSON_SCHEMA):
+            counts["of another shape"] += 1
+            assert not validator.is_valid(document), body
+    assert counts["valid"] > 10
+    assert counts["of another shape"] > 5
+
+
+def test_rules_over_several_fields_are_in_the_schema() -> None:
+    validator = Draft202012Validator(json.loads(json_schema.render(CONTRACTS["product/1"])))
+    good = dict(bodies.GOOD_PRODUCT)
+    assert validator.is_valid(good)
+    assert not validator.is_valid({name: value for name, value in good.items() if name != "event_ts"})
+    assert not validator.is_valid({name: value for name, value in good.items() if name != "variant"})
+
+
+def test_the_dictionary_names_every_field_with_unit_and_personal_data() -> None:
+    page = dictionary.render()
+    assert all(f"## {name}\n" in page for name in CONTRACTS)
+    assert "| `download.duration_seconds` | yes | number | ≥ 0 | s |" in page
+    assert "| `author` | yes | string | length ≥ 1 |  | identifier |" in page
+
+
+def test_sql_has_rules_for_every_contract() -> None:
+    text = sql.render()
+    assert all(f"when contract = '{name}' then case" in text for name in CONTRACTS)
