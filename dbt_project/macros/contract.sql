@@ -142,7 +142,7 @@
                 '{ {%- for name in common_fields() %}"{{ name }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
             ) as fields,
             from_json(
-                case when contract not in ('engagement/1', 'generic/1') and json_type(document) = 'OBJECT' then document end,
+                case when contract not in ('{{ common_contracts() | join("', '") }}') and json_type(document) = 'OBJECT' then document end,
                 '{ {%- for name in other_fields() %}"{{ name }}": "JSON"{{ ", " if not loop.last }}{% endfor -%} }'
             ) as others
         from documents

@@ -11,6 +11,14 @@
     ]) }}
 {%- endmacro %}
 
+{#- Those of engagement and generic events. -#}
+{% macro common_contracts() -%}
+    {{ return([
+        "engagement/1",
+        "generic/1"
+    ]) }}
+{%- endmacro %}
+
 {#- The fields of engagement and generic bodies. -#}
 {% macro common_fields() -%}
     {{ return([
