@@ -12,11 +12,6 @@
     trim({{ field }} ->> '$', e' \t\n\r\x0b\x0c')
 {%- endmacro %}
 
-{#- A patch that takes from a body what silver has in columns of its own. -#}
-{% macro without_envelope() -%}
-    {"event_id":null,"event_type":null,"user_id":null,"author":null,"timestamp":null,"event_ts":null,"event_time":null,"app_id":null}
-{%- endmacro %}
-
 {#- True for a string or number that ingestion.contracts.clocks reads as a point in time. -#}
 {% macro is_timestamp(field) -%}
     case

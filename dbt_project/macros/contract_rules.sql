@@ -84,6 +84,18 @@
     end
 {%- endmacro %}
 
+{#- A merge patch without the fields of a body that are columns, by contract and event type. -#}
+{% macro without_envelope() -%}
+    case
+        when contract = 'product/1' then '{"event_id": null, "event_type": null, "user_id": null, "event_ts": null, "event_time": null, "app_id": null}'
+        when contract = 'social/1' and event_type = 'user_created' then '{"event_id": null, "timestamp": null, "user_id": null, "event_type": null}'
+        when contract = 'social/1' and event_type = 'post_created' then '{"event_id": null, "timestamp": null, "author": null, "event_type": null}'
+        when contract = 'social/1' and event_type = 'comment_created' then '{"event_id": null, "timestamp": null, "author": null, "event_type": null}'
+        when contract = 'social/1' and event_type = 'engagement_created' then '{"event_id": null, "timestamp": null, "user_id": null, "event_type": null}'
+        when contract = 'download/1' then '{"event_id": null, "timestamp": null, "user_id": null}'
+    end
+{%- endmacro %}
+
 {#- Branches of a case: for each contract the code of the first rule that its body breaks, null when it keeps all. -#}
 {% macro contract_rules() %}
                 when contract = 'engagement/1' then case

@@ -27,7 +27,7 @@ PATIENCE = timedelta(seconds=60)
 def dbt_project_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
     """One request per code version; a missing site is asked for again after a failure by changing the run key with the build.
 
-    Older dirty hours go first, for a minute: late events may make hours dirty for ever. The cursor says since when the docs wait.
+    Older dirty hours go first, for a minute: late events may make hours dirty for ever. The cursor says which version waits since when.
     """
     version = read_code_version()
     marker = warehouse.orchestration.docs_dir / "code_version"
@@ -42,13 +42,15 @@ def dbt_project_sensor(context: dg.SensorEvaluationContext, warehouse: Warehouse
     if unfinished:
         return _skip(f"Run {unfinished[0].run_id} generates them.", context.cursor)
     now = datetime.now(UTC)
-    since = datetime.fromisoformat(context.cursor) if context.cursor else now
+    waiting, _, noted = (context.cursor or "").partition(" ")
+    since = datetime.fromisoformat(noted) if waiting == version else now
+    cursor = f"{version} {since.isoformat()}"
     if now - since < PATIENCE and any(not is_current(hour.hour, now) for hour in list_dirty(warehouse.engine)):
-        return _skip("Publishing comes first: older hours are dirty.", since.isoformat())
+        return _skip("Publishing comes first: older hours are dirty.", cursor)
     request = dg.RunRequest(
         run_key=f"{version}:{build.parent.name}", tags={LANE_TAG: DOCS, "dagster/priority": PRIORITY}
     )
-    return dg.SensorResult(run_requests=[request], cursor=since.isoformat())
+    return dg.SensorResult(run_requests=[request], cursor=cursor)
 
 
 def _skip(reason: str, cursor: str | None) -> dg.SensorResult:

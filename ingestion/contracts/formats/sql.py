@@ -19,6 +19,7 @@ GENERATED = (
 )
 # Parsed for every body. Other families' fields are parsed only where the contract asks for them.
 _COMMON_FAMILIES = (Family.ENGAGEMENT, Family.GENERIC)
+_ENVELOPE = frozenset({"event_id", "event_type", "timestamp", "event_ts", "event_time", "app_id"})
 _MILLISECONDS = (-62_135_596_800_000, 253_402_300_799_999)
 """The years 1 to 9999."""
 
@@ -42,6 +43,7 @@ def render() -> str:
         ),
         _nested_macro(),
         _actor_macro(),
+        _envelope_macro(),
         _rules_macro(common),
     ]
     return "\n".join(parts)
@@ -68,16 +70,13 @@ def _rules_macro(common: list[str]) -> str:
 def _nested_macro() -> str:
     """The objects in bodies of other families: name → the fields inside, none where they are free."""
     nested: dict[str, list[str]] = {}
-    for contract in CONTRACTS.values():
-        if contract.family in _COMMON_FAMILIES:
-            continue
-        for shape in _shapes(contract):
-            for field in shape.fields:
-                kind, _ = _without_none(field.type)
-                if isinstance(kind, inspect.StructType):
-                    nested[field.encode_name] = [inner.encode_name for inner in kind.fields]
-                elif isinstance(kind, inspect.DictType):
-                    nested[field.encode_name] = []
+    for _, shape in _other_shapes():
+        for field in shape.fields:
+            kind, _ = _without_none(field.type)
+            if isinstance(kind, inspect.StructType):
+                nested[field.encode_name] = [inner.encode_name for inner in kind.fields]
+            elif isinstance(kind, inspect.DictType):
+                nested[field.encode_name] = []
     comment = "The objects in bodies of other families, and the fields inside them; none where they are free."
     items = ",\n        ".join(f"{json.dumps(name)}: {json.dumps(fields)}" for name, fields in nested.items())
     body = f"    {{{{ return({{\n        {items}\n    }}) }}}}"
@@ -85,16 +84,39 @@ def _nested_macro() -> str:
 
 
 def _actor_macro() -> str:
-    """Whose event it is: the field that the shape reads it from, by contract and event type."""
+    """Whose event it is: the shape's field of a user id, by contract and event type."""
     branches = [
-        f"        when contract = '{contract.name}' and event_type = '{shape.tag}' then {{{{ trimmed(\"others.author\") }}}}"
-        for contract in CONTRACTS.values()
-        for shape in _shapes(contract)
-        if not any(field.name == "user_id" for field in shape.fields)
+        f'        when {_is_of(contract, shape)} then {{{{ trimmed("others.{field.name}") }}}}'
+        for contract, shape in _other_shapes()
+        for field in shape.fields
+        if field.type == _USER_ID and field.name != "user_id"
     ]
     lines = ["{#- The user id of a valid body, trimmed. -#}", "{% macro actor() -%}", "    case", *branches]
     lines += ['        else {{ trimmed("fields.user_id") }}', "    end", "{%- endmacro %}"]
     return "\n".join(lines) + "\n"
+
+
+def _envelope_macro() -> str:
+    """What silver has in columns of its own, as a patch that takes it from the body: only what the shape itself knows by that name."""
+    lines = ["{#- A merge patch without the fields of a body that are columns, by contract and event type. -#}"]
+    lines += ["{% macro without_envelope() -%}", "    case"]
+    for contract, shape in _other_shapes():
+        known = {field.name: field.type for field in shape.fields} | ({"event_type": None} if shape.tag_field else {})
+        patch = {name: None for name, kind in known.items() if name in _ENVELOPE or kind == _USER_ID}
+        lines.append(f"        when {_is_of(contract, shape)} then '{json.dumps(patch)}'")
+    lines += ["    end", "{%- endmacro %}"]
+    return "\n".join(lines) + "\n"
+
+
+def _other_shapes() -> list[tuple[Contract, inspect.StructType]]:
+    """The shapes of the other families."""
+    others = [contract for contract in CONTRACTS.values() if contract.family not in _COMMON_FAMILIES]
+    return [(contract, shape) for contract in others for shape in _shapes(contract)]
+
+
+def _is_of(contract: Contract, shape: inspect.StructType) -> str:
+    of_type = f" and event_type = '{shape.tag}'" if shape.tag_field else ""
+    return f"contract = '{contract.name}'{of_type}"
 
 
 class _Rules:

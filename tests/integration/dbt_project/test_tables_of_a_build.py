@@ -57,6 +57,11 @@ def test_events_are_typed_and_trimmed(built: Build) -> None:
              "properties": {"page": "/", "n": [1, 2.5]}, "sdk_version": "1.2.0", "source": "web"}),
         ),
         (
+            (bodies.PRODUCT, bodies.UNKNOWN_NAMES_OF_OTHER_FAMILIES),
+            ("product", "feature_exposed", "u1", {"experiment_id": "checkout", "variant": "A", "producer_ts": 1767261720125,
+             "sdk_version": "1.2.0", "source": "web", "author": "a", "timestamp": "noon"}),
+        ),
+        (
             (bodies.SOCIAL, bodies.social("comment_created")),
             ("social", "comment_created", "u1",
              {"comment_id": "c2", "post_id": "p1", "parent_id": "c1", "text": "yes", "upvotes": 3}),
@@ -66,7 +71,7 @@ def test_events_are_typed_and_trimmed(built: Build) -> None:
             ("download", "download", "u1", {name: bodies.GOOD_DOWNLOAD[name] for name in ("content", "download", "user_context")}),
         ),
     ],
-    ids=["product", "social", "download"],
+    ids=["product", "unknown names", "social", "download"],
 )  # fmt: skip
 def test_other_families_keep_what_is_no_column_as_payload(
     built: Build, case: tuple[str, bytes], expected: tuple[str, str, str, dict[str, Any]]

@@ -241,8 +241,10 @@ def test_docs_wait_for_older_hours_but_not_for_ever_and_are_asked_for_once(
     assert not still_waiting.run_requests
     assert still_waiting.cursor == waiting.cursor
 
-    long_ago = (datetime.fromisoformat(waiting.cursor) - PATIENCE).isoformat()
-    asked = tick(dbt_project_sensor, instance, warehouse, long_ago)
+    version, since = waiting.cursor.split(" ")
+    long_ago = (datetime.fromisoformat(since) - PATIENCE).isoformat()
+    assert not tick(dbt_project_sensor, instance, warehouse, f"another {long_ago}").run_requests
+    asked = tick(dbt_project_sensor, instance, warehouse, f"{version} {long_ago}")
     assert asked.run_requests
     assert len(asked.run_requests) == 1
 
