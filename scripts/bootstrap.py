@@ -109,6 +109,7 @@ def install() -> None:
     if is_current():
         return
     started = time.monotonic()
+    stamp = expected_stamp()  # of the files as they are read below: one that changes meanwhile is set up the next time
     STAMP.unlink(missing_ok=True)
     python = VENV / "bin" / "python"
     if not python.exists() or venv_version(python) != sys.version_info[:2]:
@@ -134,7 +135,7 @@ def install() -> None:
     say("retrieving the jars of Spark and Kafka (kept for other checkouts), compiling Python meanwhile")
     with compile_bytecode(python):
         run([str(python), "-m", "local_stack.jars"])
-    STAMP.write_text(expected_stamp())
+    STAMP.write_text(stamp)
     say(f"done in {time.monotonic() - started:.0f} s")
 
 
