@@ -7,28 +7,31 @@ broker and count only acknowledged events. Prints one JSON line.
 Environment: TIDEMARK_BENCH_EVENTS (events per round, default 60000), TIDEMARK_BENCH_ROUNDS (default 7).
 """
 
+import json
 import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
+import psutil
 
+from benchmarks.events import EVENT_BYTES, engagement_lines
 from benchmarks.figures import report
-from ingestion.generators import EngagementStream, StreamPlan
+from benchmarks.raw_http import post_request, send_all
 from local_stack.broker import running_broker
 from local_stack.ports import free_port
 from local_stack.topics import create_topics
 
-TARGET_RATIO = 0.5
+TARGET_RATIO = 0.8
+TARGET_CPU_RATIO = 1.3
 BATCH_EVENTS = 1000
-CLIENT_THREADS = 4
+CONNECTIONS = 4
 EVENTS = int(os.environ.get("TIDEMARK_BENCH_EVENTS", "60000"))
 ROUNDS = int(os.environ.get("TIDEMARK_BENCH_ROUNDS", "7"))
 
@@ -80,18 +83,21 @@ def produce(bootstrap: str, lines: list[bytes], pipe: Connection) -> None:
         pipe.send(time.perf_counter() - started)
 
 
-def post_all(client: httpx.Client, bodies: list[bytes]) -> float:
+def post_all(port: int, requests: list[bytes]) -> float:
     """Seconds until every batch was answered."""
-
-    def post(body: bytes) -> None:
-        answer = client.post("/v1/batch", content=body)
-        if answer.status_code != 202 or answer.json()["accepted"] != BATCH_EVENTS:
-            raise RuntimeError(f"the API answered {answer.status_code}: {answer.text[:200]}")
-
     started = time.perf_counter()
-    with ThreadPoolExecutor(CLIENT_THREADS) as threads:
-        list(threads.map(post, bodies))
-    return time.perf_counter() - started
+    answers = send_all(port, requests, CONNECTIONS)
+    seconds = time.perf_counter() - started
+    for status, body in answers:
+        if status != 202 or json.loads(body)["accepted"] != BATCH_EVENTS:
+            raise RuntimeError(f"the API answered {status}: {body[:200]!r}")
+    return seconds
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time of all threads of a process so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def wait_until_healthy(client: httpx.Client) -> None:
@@ -110,10 +116,11 @@ def wait_until_healthy(client: httpx.Client) -> None:
 def main() -> int:
     """Prints the figure; 1 when the ratio is below its target."""
     count = EVENTS // BATCH_EVENTS * BATCH_EVENTS
-    lines = [event.raw for event in EngagementStream(StreamPlan(count, datetime.now(UTC)))]
-    bodies = [b"\n".join(lines[start : start + BATCH_EVENTS]) for start in range(0, count, BATCH_EVENTS)]
+    lines = engagement_lines(count, datetime.now(UTC))
     context = multiprocessing.get_context("spawn")
     port, (ours_end, other_end) = free_port(), context.Pipe()
+    starts = range(0, count, BATCH_EVENTS)
+    requests = [post_request(port, "/v1/batch", b"\n".join(lines[start : start + BATCH_EVENTS])) for start in starts]
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder)) as bootstrap:
         create_topics(bootstrap)
         processes = [
@@ -124,16 +131,25 @@ def main() -> int:
             process.start()
         ours: list[float] = []
         other: list[float] = []
+        ours_cpu: list[float] = []
+        other_cpu: list[float] = []
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
                 wait_until_healthy(client)
-                for round_number in range(ROUNDS + 1):
-                    ours_end.send(True)
-                    bare_seconds = ours_end.recv()
-                    api_seconds = post_all(client, bodies)
-                    if round_number:  # the first round warms both up
-                        ours.append(count / api_seconds)
-                        other.append(count / bare_seconds)
+            api_process, bare_process = (psutil.Process(process.pid) for process in processes)
+            for round_number in range(ROUNDS + 1):
+                before = cpu_seconds(bare_process)
+                ours_end.send(True)
+                bare_seconds = ours_end.recv()
+                bare_cpu = cpu_seconds(bare_process) - before
+                before = cpu_seconds(api_process)
+                api_seconds = post_all(port, requests)
+                api_cpu = cpu_seconds(api_process) - before
+                if round_number:  # the first round warms both up
+                    ours.append(count / api_seconds)
+                    other.append(count / bare_seconds)
+                    ours_cpu.append(api_cpu / count * 1e6)
+                    other_cpu.append(bare_cpu / count * 1e6)
         finally:
             for process in processes:
                 process.terminate()
@@ -150,9 +166,20 @@ def main() -> int:
         "events/s",
         rounds=[round(ratio, 3) for ratio in ratios],
         events_per_round=count,
-        mean_event_bytes=round(sum(map(len, lines)) / count),
+        event_bytes=EVENT_BYTES,
     )
-    return 0 if ok else 1
+    cpu_ratios = sorted(mine / bare for mine, bare in zip(ours_cpu, other_cpu, strict=True))
+    bare_cpu_us = statistics.median(other_cpu)
+    cpu_ok = report(
+        "ingestion_ndjson_cpu_per_event",
+        statistics.median(cpu_ratios) * bare_cpu_us,
+        bare_cpu_us,
+        TARGET_CPU_RATIO,
+        "lower",
+        "µs of processor time, all threads",
+        rounds=[round(ratio, 3) for ratio in cpu_ratios],
+    )
+    return 0 if ok and cpu_ok else 1
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.validation import Rejection, Validator, ValidEvent
+from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
 
 SLICE_EVENTS = 1000
+_FRESH_IDS = 100  # made at once: one read of the system's randomness
 NOT_DELIVERED = "not_delivered"
 
 
@@ -65,6 +66,33 @@ class _Slice:
         self.errors: list[EventError] = []
         self.answer: Awaitable[Outcome] | None = None
         self.refusal = ""
+
+
+class _Lane:
+    """What the events of one request have in common."""
+
+    __slots__ = ("_fresh_ids", "event_id_of", "family_rule", "sender", "stamper", "validator")
+
+    def __init__(
+        self,
+        sender: Sender,
+        validator: Validator,
+        stamper: Stamper,
+        family_rule: FamilyRule,
+        event_id_of: Callable[[ValidEvent], str] | None,
+    ) -> None:
+        self.sender = sender
+        self.validator = validator
+        self.stamper = stamper
+        self.family_rule = family_rule
+        self.event_id_of = event_id_of
+        self._fresh_ids: list[str] = []
+
+    def fresh_id(self) -> str:
+        """A new event id."""
+        if not self._fresh_ids:
+            self._fresh_ids = new_event_ids(1 if self.event_id_of is not None else _FRESH_IDS, self.sender.received_at)
+        return self._fresh_ids.pop()
 
 
 class Intake:
@@ -114,7 +142,7 @@ class Intake:
                 await asyncio.sleep(0)
             raws = events[start : start + SLICE_EVENTS]
             part = _Slice(start, len(raws))
-            records = self._judge(part, raws, sender, validator, stamper, family_rule, event_id_of)
+            records = self._judge(part, raws, _Lane(sender, validator, stamper, family_rule, event_id_of))
             part.answer = self._send(Batch(records, len(raws), sum(map(len, raws))))
             slices.append(part)
         return await self._receipt(slices, len(events), sender)
@@ -131,35 +159,29 @@ class Intake:
     def _send(self, batch: Batch) -> Awaitable[Outcome]:
         return asyncio.ensure_future(self._sink.publish(batch))
 
-    def _judge(
-        self,
-        part: _Slice,
-        events: Sequence[bytes],
-        sender: Sender,
-        validator: Validator,
-        stamper: Stamper,
-        family_rule: FamilyRule,
-        event_id_of: Callable[[ValidEvent], str] | None,
-    ) -> Iterator[OutgoingRecord]:
+    def _judge(self, part: _Slice, events: Sequence[bytes], lane: _Lane) -> Iterator[OutgoingRecord]:
         """The records of the slice, one by one; notes in `part` what is rejected."""
-        max_bytes = self._event_max_bytes
-        judge, stamp = validator.judge, stamper.stamp
-        fresh_ids: list[str] = []
+        max_bytes, family_rule, event_id_of = self._event_max_bytes, lane.family_rule, lane.event_id_of
+        plain = lane.validator.plain
+        read_plain, stamp_plain = plain.read, lane.stamper.stamp_plain
+        may_be_plain = family_rule in MAY_BE_ENGAGEMENT and event_id_of is None and max(map(len, events)) <= max_bytes
         for position, raw in enumerate(events):
-            verdict = judge(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
+            if may_be_plain and plain.is_expected:
+                event = read_plain(raw)
+                if event is not None:
+                    yield stamp_plain(raw, event, event.event_id or lane.fresh_id())
+                    continue
+            verdict = lane.validator.judge_fully(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.app_id is not None:
-                verdict = _of_own_app(verdict, sender.app_id)
+                verdict = _of_own_app(verdict, lane.sender.app_id)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
-                if event_id is None:
-                    fresh_ids = fresh_ids or new_event_ids(len(events) - position, sender.received_at)
-                    event_id = fresh_ids.pop()
-                yield stamp(raw, verdict, event_id)
+                yield lane.stamper.stamp(raw, verdict, event_id or lane.fresh_id())
             else:
                 assert isinstance(verdict, Rejection)
                 part.rejected_positions.add(position)
                 part.errors.append(EventError(part.start + position, verdict.reason.value, verdict.message))
-                yield stamper.dead_letter(raw, verdict)
+                yield lane.stamper.dead_letter(raw, verdict)
 
     async def _receipt(self, slices: list[_Slice], total: int, sender: Sender) -> Receipt:
         accepted = rejected = undelivered = 0

@@ -13,8 +13,8 @@ _EPOCH_SECONDS_LIMIT = 20_000_000_000
 _SHORTEST_LENGTH = len("2015-01-01T00:00:00")
 _LONGEST_LENGTH = 64
 _EXPECTED = "expected an RFC 3339 time such as 2015-01-01T00:00:00Z"
-_CANONICAL_LENGTH = len("2015-01-01T00:00:00.000000Z")
-_SEPARATORS = "--T::."  # every third character of 2015-01-01T00:00:00.000000Z from the fifth on
+CANONICAL_LENGTH = len("2015-01-01T00:00:00.000000Z")
+CANONICAL_SEPARATORS = "--T::."  # every third character of 2015-01-01T00:00:00.000000Z from the fifth on
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,7 +54,7 @@ def parse_milliseconds(value: int) -> str:
 
 def is_canonical(text: str) -> bool:
     """True when the text is a time and written in the platform's own form."""
-    if len(text) != _CANONICAL_LENGTH or text[4:20:3] != _SEPARATORS or text[-1] != "Z":
+    if len(text) != CANONICAL_LENGTH or text[4:20:3] != CANONICAL_SEPARATORS or text[-1] != "Z":
         return False
     try:
         _from_iso(text)

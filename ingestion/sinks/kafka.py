@@ -46,6 +46,7 @@ class KafkaSinkSettings:
             "client.id": "tidemark-ingestion",
             "acks": "all",
             "enable.idempotence": True,
+            "delivery.report.only.error": True,  # see _Reports
             "compression.type": "lz4",
             "partitioner": "murmur2_random",  # the Java client's: one user, one partition, whoever produces
             "linger.ms": self.linger_milliseconds,
@@ -62,44 +63,54 @@ class KafkaSinkSettings:
 
 
 class _Delivery:
-    """Counts the delivery reports of one call. Reports come one at a time: whoever polls holds the connection's lock.
+    """What becomes of one call's records. Completes when the last of them was reported and no more will be sent.
 
     Keeps the records' values and no more: what else a record consists of is freed as soon as librdkafka has its copy, while the
     processor still has it at hand.
     """
 
-    __slots__ = ("_failed", "_lock", "_reported", "_sent", "future", "values")
+    __slots__ = ("_failed", "future", "values")
 
     def __init__(self) -> None:
         self.future: Future[Outcome] = Future()
         self.values: list[bytes] = []
         self._failed: dict[int, str] = {}
-        self._reported = 0
-        self._sent: int | None = None
-        self._lock = threading.Lock()
 
-    def report(self, error: KafkaError | None, message: Message) -> None:
-        """One record's fate. A failed record is found again by its value: its twins in the call count as failed too."""
+    def report_failure(self, error: KafkaError, message: Message) -> None:
+        """A record that was not delivered. It is found again by its value: its twins in the call count as failed too."""
+        failed = message.value()
+        for position, value in enumerate(self.values):
+            if value == failed:
+                self._failed[position] = error.str()
+
+    def refuse(self, positions: range, refusal: str) -> None:
+        """Records that were not even queued."""
+        self._failed |= dict.fromkeys(positions, refusal)
+
+    def complete(self) -> None:
+        """Every fate is known."""
+        self.future.set_result(Outcome(self._failed))
+
+
+class _Reports:
+    """The callback of one call's records, which tells by its own end that all of them were reported.
+
+    librdkafka's binding holds a reference for every record that is under way and drops it after the record's report; it calls only
+    for those that failed (`delivery.report.only.error`). So a delivered record costs no call into Python, and when the last one is
+    reported, nothing refers to this object any more. Records whose report never comes keep it alive: it can be late, but never early.
+    """
+
+    __slots__ = ("_delivery",)
+
+    def __init__(self, delivery: _Delivery) -> None:
+        self._delivery = delivery
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            failed = message.value()
-            for position, value in enumerate(self.values):
-                if value == failed:
-                    self._failed[position] = error.str()
-        self._reported += 1
-        if self._reported == self._sent:
-            self._complete()
+            self._delivery.report_failure(error, message)
 
-    def all_sent(self, sent: int, refused: range, refusal: str) -> None:
-        """No record beyond the first `sent` was queued; the positions that were refused have failed."""
-        self._failed |= dict.fromkeys(refused, refusal)
-        self._sent = sent
-        if self._reported == sent:
-            self._complete()
-
-    def _complete(self) -> None:
-        with self._lock:  # the last report and all_sent may meet
-            if not self.future.done():
-                self.future.set_result(Outcome(self._failed))
+    def __del__(self) -> None:
+        self._delivery.complete()
 
 
 class _Connection:
@@ -163,20 +174,24 @@ class KafkaSink:
         self._reserve(batch.count, batch.size_bytes)
         delivery = _Delivery()
         delivery.future.add_done_callback(lambda _: self._release(batch.count, batch.size_bytes))
-        produce, report, keep = self._connection.producer.produce, delivery.report, delivery.values.append
+        self._produce(batch, delivery, _Reports(delivery))
+        return delivery.future
+
+    def _produce(self, batch: Batch, delivery: _Delivery, reports: _Reports) -> None:
+        produce, keep = self._connection.producer.produce, delivery.values.append
         sent, refusal = 0, ""
         try:
             for record in batch.records:
                 keep(record.value)
                 # By position (callback and on_delivery are one): naming an argument costs a fifth of the call (measured).
-                produce(record.topic, record.value, record.key, -1, report, report, 0, record.headers)
+                produce(record.topic, record.value, record.key, -1, reports, reports, 0, record.headers)
                 sent += 1
         except (BufferError, KafkaException) as error:
             refusal = str(error)
             log.warning("kafka producer refused records", refused=batch.count - sent, error=refusal)
         finally:  # even where making a record fails: what was reserved is given back
-            delivery.all_sent(sent, range(sent, batch.count), refusal)
-        return delivery.future
+            delivery.refuse(range(sent, batch.count), refusal)
+            del reports  # a traceback would hold on to it
 
     async def publish(self, batch: Batch) -> Outcome:
         """See EventSink."""

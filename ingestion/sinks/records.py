@@ -8,8 +8,9 @@ from datetime import datetime
 
 import msgspec
 
-from ingestion.contracts import headers
+from ingestion.contracts import engagement, headers
 from ingestion.contracts.clocks import format_utc
+from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 from ingestion.contracts.validation import Rejection, ValidEvent
 
@@ -59,6 +60,22 @@ class Stamper:
         self._received: Header = (headers.RECEIVED_AT, self._received_at.encode())
         self._trace: list[Header] = [(headers.TRACE_PARENT, trace_parent.encode())] if trace_parent else []
         self._schemas: dict[str, Header] = {}
+        self._engagement: Header = (headers.DATA_SCHEMA, engagement.CONTRACT.encode())
+
+    def stamp_plain(self, raw: bytes, event: EngagementEvent, event_id: str) -> OutgoingRecord:
+        """The record of a plain engagement (see ingestion.contracts.plain): what `stamp` makes of it, at less cost."""
+        stamps: list[Header] = [
+            self._spec_version,
+            (headers.EVENT_ID, event_id),
+            self._source,
+            (headers.EVENT_TYPE, event.event_type),
+            (headers.OCCURRED_AT, event.timestamp or self._received_at),  # type: ignore[list-item]  # text where it is plain
+            self._engagement,
+            self._received,
+        ]
+        if self._trace:
+            stamps.extend(self._trace)
+        return OutgoingRecord(self._topic, event.user_id.encode(), raw, stamps)
 
     def stamp(self, raw: bytes, event: ValidEvent, event_id: str) -> OutgoingRecord:
         """The record of a valid event."""

@@ -1,16 +1,13 @@
 """Every rule of the envelope table, from both sides."""
 
-import json
 from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ingestion.contracts.families import Family, detect_family, only
+from ingestion.contracts.families import Family, only
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.validation import Rejection, Validator, ValidEvent, _decode_engagement
+from ingestion.contracts.validation import Rejection, Validator, ValidEvent
 from tests.unit.ingestion.builders import NOW, comment, download, encode, engagement, generic, product
 
 ENGAGEMENT, GENERIC = only(Family.ENGAGEMENT), only(Family.GENERIC)
@@ -179,41 +176,6 @@ def test_the_family_of_a_mixed_line_follows_its_fields(event: dict[str, Any], co
     else:
         assert isinstance(verdict, ValidEvent)
         assert verdict.contract == contract
-
-
-TEXT = st.text(alphabet="ab:, {}", max_size=4)
-FIELDS = st.one_of(
-    st.tuples(st.sampled_from(["user_id", "event_id", "content_id", "location", "unknown"]), st.none() | TEXT),
-    st.tuples(st.just("timestamp"), st.sampled_from(["2026-11-21T09:30:00.000000Z", "2026-11-21T09:30:00Z", "9:30", 1700000000, None])),
-    st.tuples(st.just("metadata"), st.none() | st.lists(st.tuples(TEXT, TEXT), max_size=2)),
-)  # fmt: skip
-
-
-def written(pairs: list[tuple[str, Any]]) -> str:
-    """An object with its pairs as they are, those written twice too."""
-    values = [(name, written(value) if type(value) is list else json.dumps(value)) for name, value in pairs]
-    return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in values) + "}"
-
-
-@pytest.mark.feature("S0-3")
-@given(st.lists(FIELDS, max_size=6))
-def test_the_short_way_and_the_full_way_agree(fields: list[tuple[str, Any]]) -> None:
-    raw = written([("event_type", "view"), ("platform", "web"), ("user_id", "u"), *fields]).encode()
-    validator = Validator(NOW, date(2015, 1, 1))
-    assert validator.judge(raw) == validator._judge_fully(raw, detect_family)
-
-
-def test_colons_in_texts_are_no_keys() -> None:
-    texts = dict.fromkeys(("user_id", "event_id", "content_id", "session_id", "device_type", "location"), "a:b")
-    event = engagement(**texts, metadata={"c:d": "e:f"}, timestamp="2026-11-21T09:30:00Z")
-    validator = Validator(NOW, date(2015, 1, 1))
-    decoded = _decode_engagement(encode(event))
-    assert validator._judge_plainly(encode(event), decoded) is not None
-    twice = encode(event).replace(b'"location": "a:b"', b'"location": "x", "location": "a:b"')
-    assert validator._judge_plainly(twice, decoded) is None
-    verdict = judge(twice)
-    assert isinstance(verdict, Rejection)
-    assert verdict.reason is Reason.DUPLICATE_KEY
 
 
 @pytest.mark.parametrize(

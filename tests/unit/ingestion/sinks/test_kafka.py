@@ -1,14 +1,13 @@
 """The bookkeeping of the Kafka sink, without a broker: one completion per call, bounded queue, every fate known in time."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from ingestion.sinks import Batch, OutgoingRecord, QueueFullError, SinkUnavailableError
-from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings, _Delivery
+from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings, _Delivery, _Reports
 
 RECORDS = [OutgoingRecord("t", b"k", b"%d" % number, []) for number in range(3)]
 ALL = Batch.of(RECORDS)
@@ -33,35 +32,24 @@ def new_delivery() -> _Delivery:
     return delivery
 
 
-@pytest.mark.parametrize("sent_first", [True, False])
-def test_a_delivery_completes_once_after_the_last_report(sent_first: bool) -> None:
+def test_a_delivery_completes_when_nothing_refers_to_its_reports_any_more() -> None:
     delivery = new_delivery()
-    if sent_first:
-        delivery.all_sent(3, range(0), "")
-    for record in RECORDS:
+    reports = _Reports(delivery)
+    under_way = [reports] * 3
+    del reports
+    while under_way:
         assert not delivery.future.done()
-        delivery.report(None, _Message(record))  # type: ignore[arg-type]  # the two methods that are used
-    if not sent_first:
-        delivery.all_sent(3, range(0), "")
+        under_way.pop()
     assert delivery.future.result().failed == {}
 
 
 def test_failed_and_refused_records_are_named() -> None:
     delivery = new_delivery()
-    delivery.report(_Error(), _Message(RECORDS[1]))  # type: ignore[arg-type]  # the methods that are used
-    delivery.report(None, _Message(RECORDS[0]))  # type: ignore[arg-type]
-    delivery.all_sent(2, range(2, 3), "queue full")
+    reports = _Reports(delivery)
+    reports(_Error(), _Message(RECORDS[1]))  # type: ignore[arg-type]  # the methods that are used
+    delivery.refuse(range(2, 3), "queue full")
+    del reports
     assert delivery.future.result().failed == {1: "timed out", 2: "queue full"}
-
-
-def test_reports_and_the_end_of_sending_may_meet_on_two_threads() -> None:
-    for _ in range(200):
-        delivery = new_delivery()
-        thread = threading.Thread(target=lambda d=delivery: [d.report(None, _Message(record)) for record in RECORDS])
-        thread.start()
-        delivery.all_sent(3, range(0), "")
-        assert delivery.future.result(timeout=5).failed == {}
-        thread.join()
 
 
 @pytest.mark.feature("S0-5")
