@@ -12,11 +12,12 @@ from ingestion.api import openapi
 from ingestion.api.answers import json_answer
 from ingestion.api.auth import Authenticator, KeyFinder
 from ingestion.api.broker_monitor import BrokerMonitor
+from ingestion.api.direct import DirectRoutes
 from ingestion.api.edge import Edge
 from ingestion.api.intake import Intake
 from ingestion.api.ledger import AcknowledgedCounts, Ledger
 from ingestion.api.metrics import Metrics
-from ingestion.api.routes import make_router
+from ingestion.api.routes import Routes
 from ingestion.contracts.clocks import format_utc
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.sink import EventSink
@@ -72,7 +73,9 @@ def create_app(
         description="Send events; an answer of 2xx means that the broker has them.",
         lifespan=lifespan,
     )
-    app.include_router(make_router(Edge(settings, authenticator, intake, monitor, metrics, clock)))
+    routes = Routes(Edge(settings, authenticator, intake, monitor, metrics, clock))
+    app.include_router(routes.router)
+    app.add_middleware(DirectRoutes, table=routes.direct)
     _add_operations(app, monitor, counts, metrics, clock)
     openapi.install(app)
     return app

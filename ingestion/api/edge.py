@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from ingestion.api.bodies import BodyBudget, BodyReader
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.idempotency import IdempotencyKeys
-from ingestion.api.intake import Intake, Receipt, Sender
+from ingestion.api.intake import Intake, Sender, Taken
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
 from ingestion.contracts.strict_json import StrictJsonError
@@ -36,15 +36,6 @@ class Arrival:
     sender: Sender
     body: bytes
     idempotency_key: str | None
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What became of a single event. Id and contract are empty when it was rejected."""
-
-    receipt: Receipt
-    event_id: str
-    contract: str
 
 
 Work = Callable[[Arrival], Awaitable[Response]]
@@ -67,11 +58,11 @@ class Edge:
         self.clock = clock
         self._authenticator = authenticator
         self._monitor = monitor
-        self._metrics = metrics
+        self.metrics = metrics
         self._budget = BodyBudget(settings.bodies_max_bytes)
         self._keys = IdempotencyKeys()
 
-    async def respond(self, request: Request, *, is_batch: bool, work: Work) -> Response:
+    async def respond(self, request: Request, *, route: str, is_batch: bool, work: Work) -> Response:
         """The answer of `work`, or the refusal of the request as a whole."""
         started = time.perf_counter()
         with BodyReader(request, self._budget) as reader:
@@ -82,8 +73,7 @@ class Edge:
             except RequestError as error:
                 await reader.drain()
                 response = error_answer(error, self.settings.retry_after_seconds)
-        route = getattr(request.scope.get("route"), "path", "unknown")
-        self._metrics.note_request(route, response.status_code, time.perf_counter() - started)
+        self.metrics.note_request(route, response.status_code, time.perf_counter() - started)
         return response
 
     async def _arrive(self, request: Request, reader: BodyReader, is_batch: bool) -> Arrival:
@@ -99,6 +89,14 @@ class Edge:
             trace_parent = None
         sender = Sender(app_id, self.clock(), trace_parent)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
+
+    def admit_at_once(self, headers: Mapping[bytes, bytes]) -> str | None:
+        """The app id of a request that may write, where that can be told without waiting and nothing stands in its way."""
+        return self._authenticator.app_id_at_once(headers) if self._monitor.refusal is None else None
+
+    def arrived(self, app_id: str, body: bytes) -> Arrival:
+        """A request without anything that asks for attention."""
+        return Arrival(Sender(app_id, self.clock()), body, None)
 
     async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:
         """Takes the body as one event."""

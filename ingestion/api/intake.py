@@ -14,6 +14,7 @@ from ingestion.api.auth import PUBLIC_APP_ID
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
+from ingestion.contracts import engagement
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent
@@ -24,6 +25,7 @@ from ingestion.sinks.sink import Batch, EventSink, Outcome
 SLICE_EVENTS = 1000
 _FRESH_IDS = 100  # made at once: one read of the system's randomness
 NOT_DELIVERED = "not_delivered"
+_NOT_ACKNOWLEDGED = "the broker did not acknowledge; send the same again"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,18 @@ class Receipt:
     total: int
     accepted: int
     errors: list[EventError] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a single event. Id and contract are empty when it was rejected."""
+
+    receipt: Receipt
+    event_id: str
+    contract: str
+
+
+_ONE_ACCEPTED = Receipt(1, 1)
 
 
 class _Slice:
@@ -129,13 +143,7 @@ class Intake:
         Raises: RequestError when the broker is away and no event was accepted.
         """
         validator = Validator(sender.received_at, self._first_day)
-        stamper = Stamper(
-            sender.app_id,
-            sender.received_at,
-            topic=self._live_topic,
-            dead_letter_topic=self._dead_letter_topic,
-            trace_parent=sender.trace_parent,
-        )
+        stamper = self._stamper(sender)
         slices: list[_Slice] = []
         for start in range(0, len(events), SLICE_EVENTS):
             if start:
@@ -143,21 +151,52 @@ class Intake:
             raws = events[start : start + SLICE_EVENTS]
             part = _Slice(start, len(raws))
             records = self._judge(part, raws, _Lane(sender, validator, stamper, family_rule, event_id_of))
-            part.answer = self._send(Batch(records, len(raws), sum(map(len, raws))))
+            self._send(part, Batch(records, len(raws), sum(map(len, raws))))
             slices.append(part)
         return await self._receipt(slices, len(events), sender)
+
+    async def take_plain(self, raw: bytes, sender: Sender) -> Taken | None:
+        """Takes one plain engagement; None, and nothing happened, when it is not one. Raises: RequestError when it was not acknowledged."""
+        if len(raw) > self._event_max_bytes:
+            return None
+        event = Validator(sender.received_at, self._first_day).plain.read(raw)
+        if event is None:
+            return None
+        event_id = event.event_id or new_event_ids(1, sender.received_at)[0]
+        record = self._stamper(sender).stamp_plain(raw, event, event_id)
+        part = _Slice(0, 1)
+        self._send(part, Batch((record,), 1, len(raw)))
+        failed = await _failures(part)
+        if failed:
+            self._metrics.note(0, [NOT_DELIVERED])
+            raise RequestError(ErrorCode.UNAVAILABLE, part.refusal or _NOT_ACKNOWLEDGED)
+        self._counts.count(sender.app_id, sender.received_at, self._live_topic, 1)
+        self._metrics.note(1, ())
+        return Taken(_ONE_ACCEPTED, event_id, engagement.CONTRACT)
+
+    def _stamper(self, sender: Sender) -> Stamper:
+        return Stamper(
+            sender.app_id,
+            sender.received_at,
+            topic=self._live_topic,
+            dead_letter_topic=self._dead_letter_topic,
+            trace_parent=sender.trace_parent,
+        )
 
     async def keep(self, raw: bytes, rejection: Rejection, sender: Sender) -> None:
         """Keeps bytes that are no event as one dead letter. Raises: RequestError when the broker is away."""
         part = _Slice(0, 1)
-        stamper = Stamper(sender.app_id, sender.received_at, dead_letter_topic=self._dead_letter_topic)
+        stamper = self._stamper(sender)
         part.rejected_positions.add(0)
         part.errors.append(EventError(0, rejection.reason.value, rejection.message))
-        part.answer = self._send(Batch.of([stamper.dead_letter(raw, rejection)]))
+        self._send(part, Batch.of([stamper.dead_letter(raw, rejection)]))
         await self._receipt([part], 1, sender)
 
-    def _send(self, batch: Batch) -> Awaitable[Outcome]:
-        return asyncio.ensure_future(self._sink.publish(batch))
+    def _send(self, part: _Slice, batch: Batch) -> None:
+        try:
+            part.answer = self._sink.publish(batch)
+        except SinkUnavailableError as error:
+            part.refusal = str(error)
 
     def _judge(self, part: _Slice, events: Sequence[bytes], lane: _Lane) -> Iterator[OutgoingRecord]:
         """The records of the slice, one by one; notes in `part` what is rejected."""
@@ -204,17 +243,17 @@ class Intake:
         self._counts.count(sender.app_id, sender.received_at, self._dead_letter_topic, rejected)
         self._metrics.note(accepted, [error.code for error in errors])
         if undelivered and not accepted:
-            raise RequestError(ErrorCode.UNAVAILABLE, refusal or "the broker did not acknowledge; send the same again")
+            raise RequestError(ErrorCode.UNAVAILABLE, refusal or _NOT_ACKNOWLEDGED)
         return Receipt(total, accepted, errors)
 
 
 async def _failures(part: _Slice) -> dict[int, str]:
     """Position → why, of the records that were not acknowledged."""
-    assert part.answer is not None
-    try:
-        return (await part.answer).failed
-    except SinkUnavailableError as error:
-        part.refusal = str(error)
+    if part.answer is not None:
+        try:
+            return (await part.answer).failed
+        except SinkUnavailableError as error:
+            part.refusal = str(error)
     return dict.fromkeys(range(part.count), part.refusal)
 
 

@@ -27,6 +27,7 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self._registry,
         )
+        self._timers: dict[tuple[str, int], Histogram] = {}
         self._broker = Gauge(
             "tidemark_ingestion_broker_reachable", "1 when the broker answered the last check.", registry=self._registry
         )
@@ -35,12 +36,16 @@ class Metrics:
         """Counts the events of one request."""
         if accepted:
             self._accepted.inc(accepted)
-        for code, count in Tally(refused_codes).items():
-            self._refused.labels(code).inc(count)
+        if refused_codes:
+            for code, count in Tally(refused_codes).items():
+                self._refused.labels(code).inc(count)
 
     def note_request(self, route: str, status: int, duration_seconds: float) -> None:
         """Times one request."""
-        self._requests.labels(route, str(status)).observe(duration_seconds)
+        timer = self._timers.get((route, status))
+        if timer is None:  # finding a child by its labels costs more than what it does
+            timer = self._timers[route, status] = self._requests.labels(route, str(status))
+        timer.observe(duration_seconds)
 
     def note_broker(self, is_reachable: bool) -> None:
         """Sets the broker gauge."""

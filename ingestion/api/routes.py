@@ -4,95 +4,120 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from ingestion.api import answers
 from ingestion.api.batches import split_json_batch, split_lines
-from ingestion.api.edge import Arrival, Edge, Taken
+from ingestion.api.direct import Endpoint, as_app
+from ingestion.api.edge import Arrival, Edge, Work
 from ingestion.api.errors import ErrorCode, RequestError
+from ingestion.api.intake import Taken
 from ingestion.api.openapi import documented
+from ingestion.api.single_lane import SingleLane
 from ingestion.contracts import product
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.families import Family, FamilyRule, detect_family, detect_generic_or_product, only
 from ingestion.contracts.strict_json import StrictJsonError
+from ingestion.contracts.validation import MAY_BE_ENGAGEMENT
+
+Shape = Callable[[Taken, Arrival], dict[str, str]]
 
 
-def make_router(edge: Edge) -> APIRouter:
-    """All ways in."""
-    router = APIRouter()
-    engagement = only(Family.ENGAGEMENT)
-    _add(router, "/api/v1/events", _single(edge, engagement, _created), "engagement", 201, "Send one engagement event")
-    _add(router, "/api/v1/events/batch", _batch(edge, engagement, 201), "engagement_batch", 201, "Send a batch")
-    either = _single(edge, detect_generic_or_product, _accepted_or_ok)
-    _add(router, "/events", either, "generic_or_product", 202, "Send one generic or product event")
-    for family in Family:
-        rule, path = only(family), f"/v1/events/{family.value}"
-        _add(router, path, _single(edge, rule, _accepted), family.value, 202, f"Send one {family.value} event")
-        _add(
-            router,
-            f"{path}/batch",
-            _batch(edge, rule, 202),
-            f"{family.value}_batch",
+class Routes:
+    """All ways in: `router` documents and answers them, `direct` answers their POST requests without FastAPI."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.router = APIRouter()
+        self.direct: dict[str, ASGIApp] = {}
+        self._edge = edge
+        engagement = only(Family.ENGAGEMENT)
+        self._add_single("/api/v1/events", engagement, 201, _created, "engagement", "Send one engagement event")
+        self._add_batch("/api/v1/events/batch", engagement, 201, "engagement_batch", "Send a batch")
+        self._add_single(
+            "/events",
+            detect_generic_or_product,
             202,
-            f"Send {family.value} events",
+            _accepted_or_ok,
+            "generic_or_product",
+            "Send one generic or product event",
         )
-    _add(router, "/v1/batch", _lines(edge), "lines", 202, "Send newline-delimited events of any family")
-    return router
+        for family in Family:
+            path, name = f"/v1/events/{family.value}", family.value
+            self._add_single(path, only(family), 202, _accepted, name, f"Send one {name} event")
+            self._add_batch(f"{path}/batch", only(family), 202, f"{name}_batch", f"Send {name} events")
+        lines = _lines(edge)
+        self._add(
+            "/v1/batch", _endpoint(edge, "/v1/batch", lines, is_batch=True), 202, "lines", "Send events of any family"
+        )
+
+    def _add(self, path: str, endpoint: Endpoint, status: int, body: str, summary: str) -> None:
+        self.direct[path] = as_app(endpoint)
+        self.router.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            status_code=status,
+            summary=summary,
+            tags=["ingest"],
+            name=path.strip("/").replace("/", "_"),
+            response_model=None,
+            **documented(body, status),
+        )
+
+    def _add_single(self, path: str, rule: FamilyRule, status: int, shape: Shape, body: str, summary: str) -> None:
+        work = _single(self._edge, rule, status, shape)
+        self._add(path, _endpoint(self._edge, path, work, is_batch=False), status, body, summary)
+        if rule in MAY_BE_ENGAGEMENT:
+            self.direct[path] = SingleLane(self._edge, self.direct[path], path, status, shape)
+
+    def _add_batch(self, path: str, rule: FamilyRule, status: int, body: str, summary: str) -> None:
+        work = _batch(self._edge, rule, status)
+        self._add(path, _endpoint(self._edge, path, work, is_batch=True), status, body, summary)
 
 
-def _add(router: APIRouter, path: str, endpoint: object, body: str, status: int, summary: str) -> None:
-    router.add_api_route(
-        path,
-        endpoint,  # type: ignore[arg-type]  # an async endpoint; FastAPI's annotation is broader than mypy's reading
-        methods=["POST"],
-        status_code=status,
-        summary=summary,
-        tags=["ingest"],
-        name=path.strip("/").replace("/", "_"),
-        response_model=None,
-        **documented(body, status),
-    )
-
-
-def _single(edge: Edge, rule: FamilyRule, shape: Callable[[Taken, Arrival], Response]) -> object:
-    async def work(arrival: Arrival) -> Response:
-        taken = await edge.take_single(arrival, rule)
-        if taken.receipt.errors:
-            return answers.rejected_answer(taken.receipt.errors[0], arrival.sender.received_at)
-        return shape(taken, arrival)
-
+def _endpoint(edge: Edge, route: str, work: Work, *, is_batch: bool) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        return await edge.respond(request, is_batch=False, work=work)
+        return await edge.respond(request, route=route, is_batch=is_batch, work=work)
 
     return endpoint
 
 
-def _created(taken: Taken, arrival: Arrival) -> Response:
-    body = {
+def _single(edge: Edge, rule: FamilyRule, status: int, shape: Shape) -> Work:
+    async def work(arrival: Arrival) -> Response:
+        taken = await edge.take_single(arrival, rule)
+        if taken.receipt.errors:
+            return answers.rejected_answer(taken.receipt.errors[0], arrival.sender.received_at)
+        is_product = taken.contract == product.CONTRACT and shape is _accepted_or_ok
+        return answers.json_answer(200 if is_product else status, shape(taken, arrival))
+
+    return work
+
+
+def _created(taken: Taken, arrival: Arrival) -> dict[str, str]:
+    return {
         "status": "success",
         "event_id": taken.event_id,
         "message": "Event published successfully",
         "timestamp": format_utc(arrival.sender.received_at),
     }
-    return answers.json_answer(201, body)
 
 
-def _accepted(taken: Taken, arrival: Arrival) -> Response:
-    body = {
+def _accepted(taken: Taken, arrival: Arrival) -> dict[str, str]:
+    return {
         "event_id": taken.event_id,
         "status": "accepted",
         "message": "Event accepted for processing",
         "timestamp": format_utc(arrival.sender.received_at),
     }
-    return answers.json_answer(202, body)
 
 
-def _accepted_or_ok(taken: Taken, arrival: Arrival) -> Response:
+def _accepted_or_ok(taken: Taken, arrival: Arrival) -> dict[str, str]:
     if taken.contract == product.CONTRACT:
-        return answers.json_answer(200, {"status": "ok", "event_id": taken.event_id})
+        return {"status": "ok", "event_id": taken.event_id}
     return _accepted(taken, arrival)
 
 
-def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> object:
+def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> Work:
     async def work(arrival: Arrival) -> Response:
         now, limit = arrival.sender.received_at, edge.settings.batch_max_events
         try:
@@ -108,13 +133,10 @@ def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> object:
             return answers.refused_batch_answer(len(events), ErrorCode.BATCH_TOO_LARGE.value, message, now)
         return answers.batch_answer(await edge.intake.take(events, arrival.sender, rule), now, success_status)
 
-    async def endpoint(request: Request) -> Response:
-        return await edge.respond(request, is_batch=True, work=work)
-
-    return endpoint
+    return work
 
 
-def _lines(edge: Edge) -> object:
+def _lines(edge: Edge) -> Work:
     async def work(arrival: Arrival) -> Response:
         (lines, numbers), limit = split_lines(arrival.body), edge.settings.ndjson_max_events
         if not lines:
@@ -124,7 +146,4 @@ def _lines(edge: Edge) -> object:
         receipt = await edge.intake.take(lines, arrival.sender, detect_family)
         return answers.lines_answer(receipt, numbers)
 
-    async def endpoint(request: Request) -> Response:
-        return await edge.respond(request, is_batch=True, work=work)
-
-    return endpoint
+    return work

@@ -5,8 +5,10 @@ epoch numbers), writing is not.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 
 FUTURE_TOLERANCE_SECONDS = 60
+_FUTURE_TOLERANCE = timedelta(seconds=FUTURE_TOLERANCE_SECONDS)
 
 # Seconds up to the year 2603, milliseconds above: the same watershed as pydantic's, which existing clients rely on.
 _EPOCH_SECONDS_LIMIT = 20_000_000_000
@@ -27,7 +29,9 @@ class TimestampError(ValueError):
 
 def format_utc(moment: datetime) -> str:
     """The canonical text of an aware datetime."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(value: str | int | float) -> str:
@@ -79,9 +83,10 @@ def _parse_rfc3339(text: str) -> str:
 
 def latest_occurred_at(received_at: datetime) -> str:
     """Events that occurred after this are rejected."""
-    return format_utc(received_at + timedelta(seconds=FUTURE_TOLERANCE_SECONDS))
+    return format_utc(received_at + _FUTURE_TOLERANCE)
 
 
+@cache
 def earliest_occurred_at(first_day: date) -> str:
     """Events that occurred before this are rejected."""
     return format_utc(datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC))

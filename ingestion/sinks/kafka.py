@@ -10,6 +10,8 @@ and from a thread each of them would first wait for the loop to let go of it. A 
 
 import asyncio
 import threading
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ _POLL_SECONDS = 0.1
 _PUMP_SECONDS = 0.001
 # The thread stays out of the loop's way for this long after the loop served reports.
 _YIELD_SECONDS = 0.05
+_ALL_DELIVERED = Outcome()
 log = structlog.get_logger(__name__)
 
 
@@ -69,11 +72,11 @@ class _Delivery:
     processor still has it at hand.
     """
 
-    __slots__ = ("_failed", "future", "values")
+    __slots__ = ("_completed", "_failed", "values")
 
-    def __init__(self) -> None:
-        self.future: Future[Outcome] = Future()
+    def __init__(self, completed: Callable[[Outcome], object]) -> None:
         self.values: list[bytes] = []
+        self._completed = completed
         self._failed: dict[int, str] = {}
 
     def report_failure(self, error: KafkaError, message: Message) -> None:
@@ -89,7 +92,7 @@ class _Delivery:
 
     def complete(self) -> None:
         """Every fate is known."""
-        self.future.set_result(Outcome(self._failed))
+        self._completed(Outcome(self._failed) if self._failed else _ALL_DELIVERED)
 
 
 class _Reports:
@@ -163,6 +166,8 @@ class KafkaSink:
         self._queued_records = 0
         self._queued_bytes = 0
         self._pump: asyncio.Task[None] | None = None
+        # Of the running loop, in order of their deadlines.
+        self._awaited: deque[tuple[float, asyncio.Future[Outcome]]] = deque()
 
     @property
     def queued_records(self) -> int:
@@ -171,11 +176,48 @@ class KafkaSink:
 
     def submit(self, batch: Batch) -> "Future[Outcome]":
         """See EventSink. The future's result comes after at most the message timeout."""
+        future: Future[Outcome] = Future()
+        self._start(batch, future.set_result)
+        return future
+
+    def publish(self, batch: Batch) -> "asyncio.Future[Outcome]":
+        """See EventSink. Queued when this returns; from the event loop only."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        here = threading.get_ident()
+
+        def completed(outcome: Outcome) -> None:
+            # The loop itself serves reports nearly always: then its thread is this one.
+            if threading.get_ident() == here:
+                _settle(future, outcome)
+            else:
+                loop.call_soon_threadsafe(_settle, future, outcome)
+
+        self._start(batch, completed)
+        self._awaited.append((loop.time() + self._settings.publish_timeout_seconds, future))
+        if self._pump is None or self._pump.done():
+            self._pump = loop.create_task(self._serve_reports())
+        return future
+
+    async def _serve_reports(self) -> None:
+        awaited, now = self._awaited, asyncio.get_running_loop().time
+        while awaited:
+            self._connection.serve_now()
+            while awaited and (awaited[0][1].done() or awaited[0][0] < now()):
+                _, future = awaited.popleft()
+                if not future.done():
+                    future.set_exception(SinkUnavailableError("the broker did not acknowledge in time"))
+            await asyncio.sleep(_PUMP_SECONDS)
+
+    def _start(self, batch: Batch, completed: Callable[[Outcome], object]) -> None:
         self._reserve(batch.count, batch.size_bytes)
-        delivery = _Delivery()
-        delivery.future.add_done_callback(lambda _: self._release(batch.count, batch.size_bytes))
+
+        def release(outcome: Outcome) -> None:
+            self._release(batch.count, batch.size_bytes)
+            completed(outcome)
+
+        delivery = _Delivery(release)
         self._produce(batch, delivery, _Reports(delivery))
-        return delivery.future
 
     def _produce(self, batch: Batch, delivery: _Delivery, reports: _Reports) -> None:
         produce, keep = self._connection.producer.produce, delivery.values.append
@@ -192,22 +234,6 @@ class KafkaSink:
         finally:  # even where making a record fails: what was reserved is given back
             delivery.refuse(range(sent, batch.count), refusal)
             del reports  # a traceback would hold on to it
-
-    async def publish(self, batch: Batch) -> Outcome:
-        """See EventSink."""
-        waiting = asyncio.wrap_future(self.submit(batch))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._serve_reports())
-        # asyncio.wait, not wait_for: a time-out must not cancel the future under the reports' hands.
-        await asyncio.wait([waiting], timeout=self._settings.publish_timeout_seconds)
-        if not waiting.done():
-            raise SinkUnavailableError("the broker did not acknowledge in time")
-        return waiting.result()
-
-    async def _serve_reports(self) -> None:
-        while self._queued_records:
-            self._connection.serve_now()
-            await asyncio.sleep(_PUMP_SECONDS)
 
     def check(self, timeout_seconds: float) -> None:
         """See EventSink: every partition of the topic has a leader, asked of the broker now."""
@@ -243,3 +269,8 @@ class KafkaSink:
         with self._lock:
             self._queued_records -= count
             self._queued_bytes -= size_bytes
+
+
+def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not future.done():  # it may have run out of time, or its request was given up
+        future.set_result(outcome)

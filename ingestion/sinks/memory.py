@@ -1,5 +1,6 @@
 """A sink that keeps records in memory: the dry run's and the tests' stand-in for a broker, with faults on demand."""
 
+import asyncio
 from collections import deque
 from concurrent.futures import Future
 
@@ -26,9 +27,11 @@ class InMemorySink:
         future.set_result(Outcome(failed))
         return future
 
-    async def publish(self, batch: Batch) -> Outcome:
+    def publish(self, batch: Batch) -> "asyncio.Future[Outcome]":
         """See EventSink."""
-        return self.submit(batch).result()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future.set_result(self.submit(batch).result())
+        return future
 
     def check(self, timeout_seconds: float) -> None:  # noqa: ARG002 - the protocol's signature
         """See EventSink."""

@@ -38,7 +38,8 @@ class EventSink(Protocol):
         ...
 
     def publish(self, batch: Batch) -> Awaitable[Outcome]:
-        """As `submit`, awaited for at most the sink's time limit. Raises: SinkUnavailableError."""
+        """As `submit`: queued when this returns. Awaiting the answer takes at most the sink's time limit and raises
+        SinkUnavailableError after it."""
         ...
 
     def check(self, timeout_seconds: float) -> None:

@@ -1,5 +1,6 @@
 """The ingestion API with a planted bug: it acknowledges before Kafka has the record. Started by test_planted_bugs."""
 
+import asyncio
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -23,8 +24,8 @@ class EarlySink(KafkaSink):
         early.set_result(Outcome())
         return early
 
-    async def publish(self, batch: Batch) -> Outcome:
-        return self.submit(batch).result()
+    def publish(self, batch: Batch) -> "asyncio.Future[Outcome]":
+        return asyncio.wrap_future(self.submit(batch))
 
 
 def main() -> None:
