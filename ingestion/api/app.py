@@ -75,9 +75,10 @@ def create_app(
     )
     routes = Routes(Edge(settings, authenticator, intake, monitor, metrics, clock))
     app.include_router(routes.router)
-    app.add_middleware(DirectRoutes, table=routes.direct)
     _add_operations(app, monitor, counts, metrics, clock)
     openapi.install(app)
+    # In front of all middleware: FastAPI's own three layers cost a twelfth of a request with one event (measured).
+    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes.direct)
     return app
 
 

@@ -13,7 +13,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class DirectRoutes:
-    """Middleware with a table of paths whose POST requests it answers itself."""
+    """In front of an application: a table of paths whose POST requests it answers itself."""
 
     def __init__(self, app: ASGIApp, table: Mapping[str, ASGIApp]) -> None:
         self._app = app

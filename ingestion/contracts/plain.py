@@ -43,7 +43,8 @@ _Complete = msgspec.defstruct(
 )
 _COMPLETE_COLONS = len(_FIELDS) + _COLONS_IN_TIME
 
-_decode_complete = msgspec.json.Decoder(_Complete).decode
+decode_complete = msgspec.json.Decoder(_Complete).decode
+"""An engagement with every field; raises msgspec's errors for anything else."""
 _decode_any = msgspec.json.Decoder(EngagementEvent).decode
 _NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -67,7 +68,7 @@ class PlainReader:
         if not self._are_complete:
             return self._read_incomplete(raw)
         try:
-            event: EngagementEvent = _decode_complete(raw)  # type: ignore[assignment]  # the same fields
+            event: EngagementEvent = decode_complete(raw)  # type: ignore[assignment]  # the same fields
         except _NOT_PLAIN:
             self._are_complete = False
             return self._read_incomplete(raw)
