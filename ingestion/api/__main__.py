@@ -9,12 +9,15 @@ import sys
 import structlog
 import uvicorn
 
-from ingestion.api.app import create_app
-from ingestion.api.postgres import PostgresLedger
+from ingestion.api.app import SharedParts, create_app
+from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage
+from ingestion.api.rate_limit import RatePolicy
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
+from storage.control.token_settings import TokenSettings
+from storage.control.tokens import make_tokens
 from storage.settings import StorageSettings
 
 
@@ -47,6 +50,8 @@ def serve(app: object, settings: IngestionSettings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Addresses are limited: nobody may choose theirs by X-Forwarded-For.
+        proxy_headers=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.request_timeout_seconds) + 2,
     )
@@ -69,12 +74,18 @@ def main() -> None:
     configure_logs()
     settings, storage = IngestionSettings(), StorageSettings()
     engine = make_engine(storage)
+    shared = SharedParts(
+        buckets=PostgresBuckets(engine, RatePolicy(settings.rate_limit_requests)),
+        usage=PostgresUsage(engine, settings.dead_letter_topic, settings.import_topic),
+        tokens=make_tokens(TokenSettings()),
+    )
     app = create_app(
         settings,
         KafkaSink(sink_settings(settings, storage.kafka_bootstrap_servers)),
         KeyRing(engine),
         PostgresLedger(engine),
         first_day=storage.first_day,
+        shared=shared,
     )
     serve(app, settings)
 

@@ -1,4 +1,4 @@
-"""One request on its way in: authenticated, read within limits, taken by the intake, timed. Routes only shape the answers."""
+"""One request on its way in: let in by the guard, read within limits, taken by the intake, timed. Routes only shape the answers."""
 
 import re
 import time
@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingestion.api.answers import error_answer
-from ingestion.api.auth import Authenticator
 from ingestion.api.bodies import BodyBudget, BodyReader
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.errors import ErrorCode, RequestError
+from ingestion.api.guard import Guard
 from ingestion.api.idempotency import IdempotencyKeys
 from ingestion.api.intake import Intake, Receipt, Sender
 from ingestion.api.metrics import Metrics
@@ -56,7 +56,7 @@ class Edge:
     def __init__(
         self,
         settings: IngestionSettings,
-        authenticator: Authenticator,
+        guard: Guard,
         intake: Intake,
         monitor: BrokerMonitor,
         metrics: Metrics,
@@ -65,7 +65,7 @@ class Edge:
         self.settings = settings
         self.intake = intake
         self.clock = clock
-        self._authenticator = authenticator
+        self._guard = guard
         self._monitor = monitor
         self._metrics = metrics
         self._budget = BodyBudget(settings.bodies_max_bytes)
@@ -87,7 +87,8 @@ class Edge:
         return response
 
     async def _arrive(self, request: Request, reader: BodyReader, is_batch: bool) -> Arrival:
-        app_id = await self._authenticator.app_id(request.headers)
+        client = request.client
+        caller = await self._guard.admit(request.headers, client.host if client is not None else "")
         if self._monitor.refusal is not None:
             raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)
         if is_batch:
@@ -97,7 +98,7 @@ class Edge:
         trace_parent = request.headers.get("traceparent")
         if trace_parent is not None and not _TRACE_PARENT.match(trace_parent):
             trace_parent = None
-        sender = Sender(app_id, self.clock(), trace_parent)
+        sender = Sender(caller.app_id, self.clock(), trace_parent, caller.guarded_apps)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
     async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:

@@ -27,11 +27,12 @@ NOT_DELIVERED = "not_delivered"
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sends, when it arrived, and the trace it belongs to."""
+    """Who sends, when it arrived, and the trace it belongs to. Without a key no event may name one of the `guarded_apps`."""
 
     app_id: str
     received_at: datetime
     trace_parent: str | None = None
+    guarded_apps: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Intake:
         for position, raw in enumerate(events):
             verdict = judge(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.app_id is not None:
-                verdict = _of_own_app(verdict, sender.app_id)
+                verdict = _of_own_app(verdict, sender)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
                 if event_id is None:
@@ -196,12 +197,17 @@ async def _failures(part: _Slice) -> dict[int, str]:
     return dict.fromkeys(range(part.count), part.refusal)
 
 
-def _of_own_app(event: ValidEvent, app_id: str) -> ValidEvent | Rejection:
-    """The event, unless it says that it belongs to another app than the key does. Without a key it may say what it likes."""
-    if event.app_id == app_id or app_id == PUBLIC_APP_ID:
+def _of_own_app(event: ValidEvent, sender: Sender) -> ValidEvent | Rejection:
+    """The event, unless it says that it belongs to another app than the key does. Without a key it may name an app without keys."""
+    if event.app_id == sender.app_id:
         return event
-    message = f"the key belongs to {app_id}, the event to {event.app_id}"
-    return Rejection(Reason.WRONG_APP, message, event.event_id, event.event_type, event.user_id)
+    if sender.app_id != PUBLIC_APP_ID:
+        reason, message = Reason.WRONG_APP, f"the key belongs to {sender.app_id}, the event to {event.app_id}"
+    elif event.app_id in sender.guarded_apps:
+        reason, message = Reason.KEY_REQUIRED, f"the event belongs to {event.app_id}, which has a key: send it"
+    else:
+        return event
+    return Rejection(reason, message, event.event_id, event.event_type, event.user_id)
 
 
 def _too_large(max_bytes: int) -> Rejection:
