@@ -3,7 +3,9 @@
 ServingError
 ├── MissingKeyError        401   no key, where one is needed
 ├── WrongKeyError          401   unknown or revoked
+├── CredentialExpiredError 401   a token that was valid once
 ├── ForbiddenError         403   a write key, or another app
+│   └── WrongScopeError    403   a token without scope or app
 ├── UnknownPublicationError 404
 ├── ExpiredPublicationError 410  names the nearest kept
 └── UnavailableError       503   retryable: database or lake down, too busy, too slow
@@ -50,10 +52,23 @@ class WrongKeyError(ServingError):
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tidemark", error="invalid_token"'}
 
 
+class CredentialExpiredError(ServingError):
+    """The bearer token was valid once; its `exp` has passed."""
+
+    status, slug, title = 401, "credential-expired", "The token has expired"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tidemark", error="invalid_token"'}
+
+
 class ForbiddenError(ServingError):
     """The key does not allow this."""
 
     status, slug, title = 403, "forbidden", "The key does not allow this"
+
+
+class WrongScopeError(ForbiddenError):
+    """The bearer token lacks the scope `read`, or names no app."""
+
+    status, slug, title = 403, "wrong-scope", "The token does not allow this"
 
 
 class UnknownPublicationError(ServingError):

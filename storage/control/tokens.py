@@ -75,7 +75,7 @@ class Tokens:
             raise TokenError(f"the token is longer than {MAX_TOKEN_CHARACTERS} characters")
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
             raise TokenError("the bearer token is not a JSON Web Token") from error
         key_id = header.get("kid")
         if header.get("alg") != ALGORITHM or not isinstance(key_id, str):
@@ -99,7 +99,7 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError as error:
             raise TokenExpiredError("the token has expired; ask its issuer for a new one") from error
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError, ArithmeticError) as error:
             raise TokenError(f"the token is not valid here ({type(error).__name__})") from error
         return claims
 
