@@ -12,6 +12,7 @@ ServingError
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import structlog
@@ -22,6 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+_URI = "urn:tidemark:problem:"
 log = structlog.get_logger(__name__)
 
 
@@ -103,6 +105,42 @@ class UnavailableError(ServingError):
         return {"retryable": True}
 
 
+@dataclass(frozen=True)
+class ProblemType:
+    """A kind of refusal, for the documentation."""
+
+    slug: str
+    status: int
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """The stable `type`."""
+        return _URI + self.slug
+
+
+def _type_of(error: type[ServingError], remedy: str) -> ProblemType:
+    return ProblemType(error.slug, error.status, str(error.__doc__).partition("\n")[0], remedy)
+
+
+PROBLEM_TYPES = (
+    _type_of(MissingKeyError, "Send a read key of `tidemark keys create APP --kind read`."),
+    _type_of(WrongKeyError, "Check the key with `tidemark keys list`, or ask the token's issuer for one."),
+    _type_of(CredentialExpiredError, "Ask the token's issuer for a new one."),
+    _type_of(ForbiddenError, "Use a read key of the app that is asked about."),
+    _type_of(WrongScopeError, "Ask the token's issuer for the scope and the app's claim."),
+    _type_of(UnknownPublicationError, "See `/api/v1/publications`."),
+    _type_of(ExpiredPublicationError, "Ask for the publication that `nearest_publication` names."),
+    ProblemType("invalid-parameter", 422, "Parameters are out of range; `errors` names each.", "Correct them."),
+    _type_of(UnavailableError, "Ask again after `Retry-After` seconds."),
+    ProblemType("http", 404, "No such path (404), or not by this method (405).", "See `/docs`."),
+    ProblemType(
+        "internal", 500, "The request failed for a reason that the log names.", "Ask again, or look into the log."
+    ),
+)
+
+
 class ParameterProblem(BaseModel):
     """One parameter that was refused."""
 
@@ -137,7 +175,7 @@ def problem(
 ) -> JSONResponse:
     """A problem+json response. `instance` is the path alone: a query string may hold personal data."""
     body = {
-        "type": f"urn:tidemark:problem:{slug}",
+        "type": _URI + slug,
         "title": title,
         "status": status,
         "detail": detail,

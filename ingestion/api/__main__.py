@@ -4,13 +4,14 @@ SIGTERM lets requests in flight finish, waits for the producer's queue and write
 """
 
 import gc
+import logging
 import sys
 
 import structlog
 import uvicorn
 
 from ingestion.api.app import SharedParts, create_app
-from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage
+from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage, PostgresUsedKeys
 from ingestion.api.rate_limit import RatePolicy
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
@@ -58,7 +59,9 @@ def serve(app: object, settings: IngestionSettings) -> None:
 
 
 def configure_logs() -> None:
-    """JSON lines on stderr."""
+    """JSON lines on stderr, without what was sent."""
+    # The server would print a failed request's traceback, whose last line may hold a payload; the app has logged where it failed.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.exc_info is None)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -77,6 +80,7 @@ def main() -> None:
     shared = SharedParts(
         buckets=PostgresBuckets(engine, RatePolicy(settings.rate_limit_requests)),
         usage=PostgresUsage(engine, settings.dead_letter_topic, settings.import_topic),
+        used_keys=PostgresUsedKeys(engine),
         tokens=make_tokens(TokenSettings()),
     )
     app = create_app(

@@ -16,6 +16,7 @@ from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.edge import Edge
 from ingestion.api.error_handlers import install_error_handlers
 from ingestion.api.guard import Guard
+from ingestion.api.idempotency import UsedKeys
 from ingestion.api.intake import Intake
 from ingestion.api.ledger import AcknowledgedCounts, Ledger
 from ingestion.api.metrics import Metrics
@@ -41,6 +42,7 @@ class SharedParts:
 
     buckets: TokenSource | None = None
     usage: UsageReader | None = None
+    used_keys: UsedKeys | None = None
     tokens: TokenVerifier | None = None
 
 
@@ -97,7 +99,7 @@ def create_app(
         description="Send events; an answer of 2xx means that the broker has them.",
         lifespan=lifespan,
     )
-    app.include_router(make_router(Edge(settings, guard, intake, monitor, metrics, clock)))
+    app.include_router(make_router(Edge(settings, guard, intake, monitor, metrics, clock, shared.used_keys)))
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)

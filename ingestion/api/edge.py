@@ -15,7 +15,7 @@ from ingestion.api.bodies import BodyBudget, BodyReader
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.guard import Guard
-from ingestion.api.idempotency import IdempotencyKeys
+from ingestion.api.idempotency import IdempotencyKeys, UsedKeys
 from ingestion.api.intake import Intake, Receipt, Sender
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
@@ -61,6 +61,7 @@ class Edge:
         monitor: BrokerMonitor,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        used_keys: UsedKeys | None = None,
     ) -> None:
         self.settings = settings
         self.intake = intake
@@ -69,7 +70,7 @@ class Edge:
         self._monitor = monitor
         self._metrics = metrics
         self._budget = BodyBudget(settings.bodies_max_bytes)
-        self._keys = IdempotencyKeys()
+        self._keys = IdempotencyKeys(used_keys)
 
     async def respond(self, request: Request, *, is_batch: bool, work: Work) -> Response:
         """The answer of `work`, or the refusal of the request as a whole."""
@@ -115,9 +116,11 @@ class Edge:
                 event_id = event.event_id or new_event_ids(1, sender.received_at)[0]
             return event_id
 
+        if key is not None:
+            await self._keys.recall(sender.app_id, key)
         receipt = await self.intake.take([arrival.body], sender, family_rule, choose)
         if receipt.accepted and key is not None:
-            self._keys.remember(sender.app_id, key, event_id)
+            await self._keys.remember(sender.app_id, key, event_id)
         return Taken(receipt, event_id, contract)
 
     async def keep_unreadable(self, arrival: Arrival, error: StrictJsonError) -> None:

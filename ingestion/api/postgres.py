@@ -1,4 +1,4 @@
-"""What the API keeps in PostgreSQL, behind its protocols: the acknowledgement ledger, and the buckets of the rate limit."""
+"""What the API keeps in PostgreSQL, behind its protocols: the ledger, buckets of the rate limit, used keys."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from ingestion.api.ledger import Count
 from ingestion.api.rate_limit import RatePolicy
-from storage.control import acknowledged, rate_buckets
+from storage.control import acknowledged, idempotency, rate_buckets
 
 _PRUNE_SECONDS = 60.0
 
@@ -58,3 +58,22 @@ class PostgresUsage:
     def used_since(self, app_id: str, start: datetime) -> int:
         """One query over at most a day's rows of the app."""
         return acknowledged.sum_since(self._engine, app_id, start, self._left_out_topics)
+
+
+class PostgresUsedKeys:
+    """See ingestion.api.idempotency.UsedKeys; deletes those whose day is over once a minute."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pruned_at = monotonic()
+
+    def find(self, app_id: str, key: str) -> str | None:
+        """One query."""
+        return idempotency.find(self._engine, app_id, key)
+
+    def remember(self, app_id: str, key: str, event_id: str) -> None:
+        """One statement."""
+        idempotency.remember(self._engine, app_id, key, event_id)
+        if monotonic() - self._pruned_at > _PRUNE_SECONDS:
+            self._pruned_at = monotonic()
+            idempotency.prune(self._engine)

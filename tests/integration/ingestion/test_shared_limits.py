@@ -10,16 +10,17 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from ingestion.api.postgres import PostgresBuckets
 from ingestion.api.rate_limit import RateLimitedError, RateLimiter, RatePolicy
 from local_stack.postgres import create_database
-from storage.control import acknowledged, make_engine, migrate, rate_buckets
+from storage.control import acknowledged, idempotency, make_engine, migrate, rate_buckets
 from storage.control.keys import create_key
 from storage.settings import StorageSettings
 from tests.integration.ingestion.processes import running_api
-from tests.unit.ingestion.builders import NOW, encode, engagement
+from tests.unit.ingestion.builders import NOW, encode, engagement, generic
 
 pytestmark = pytest.mark.integration
 LIMIT, QUOTA = 120, 500
@@ -138,6 +139,34 @@ def test_two_processes_share_a_keys_limit_and_another_key_goes_on(replicas: Repl
     assert (refused.status_code, refused.headers["RateLimit-Policy"]) == (429, f'"requests";q={LIMIT};w=60')
     assert int(refused.headers["Retry-After"]) >= 1
     assert other.status_code == 201
+
+
+def test_an_idempotency_key_used_on_one_replica_is_known_on_the_other(replicas: Replicas) -> None:
+    key = create_key(replicas.engine, f"app_{uuid4().hex[:8]}", "write")
+    headers = {"X-API-Key": key, "Idempotency-Key": uuid4().hex}
+    first = replicas.one.post("/events", json=generic(event_id="first"), headers=headers)
+    another = replicas.two.post("/events", json=generic(event_id="another"), headers=headers)
+    without_id = replicas.two.post("/events", json=generic(), headers=headers)
+    assert (first.status_code, another.status_code) == (202, 409)
+    assert another.json()["type"] == "urn:tidemark:problem:idempotency-conflict"
+    assert without_id.json()["event_id"] == "first"
+
+
+def test_used_keys_stand_for_a_day_and_are_deleted_after_it(engine: Engine) -> None:
+    for _ in range(2):
+        idempotency.remember(engine, "shop", "k", "first")
+    idempotency.remember(engine, "shop", "k", "second")
+    assert idempotency.find(engine, "shop", "k") == "first"
+    assert idempotency.find(engine, "other", "k") is None
+    assert idempotency.prune(engine) == 0
+    with engine.begin() as connection:
+        connection.execute(sa.text("update control.idempotency_keys set expires_at = now()"))
+    assert idempotency.find(engine, "shop", "k") is None
+    idempotency.remember(engine, "shop", "k", "third")
+    assert idempotency.find(engine, "shop", "k") == "third"
+    with engine.begin() as connection:
+        connection.execute(sa.text("update control.idempotency_keys set expires_at = now()"))
+    assert idempotency.prune(engine) == 1
 
 
 def test_a_used_up_day_is_429_of_another_type_on_every_replica(replicas: Replicas) -> None:
