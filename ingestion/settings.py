@@ -61,6 +61,14 @@ class IngestionSettings(BaseSettings):
     ledger_flush_seconds: float = Field(
         default=1.0, gt=0, le=60, description="How often acknowledged counts go to PostgreSQL."
     )
+    rate_limit_requests: int = Field(
+        default=10_000,
+        ge=0,
+        description="Requests per minute and key, over all replicas; a batch is one request. 0 switches the limit off.",
+    )
+    daily_quota_events: int = Field(
+        default=0, ge=0, description="Events that an app may send per UTC day, over all its keys. 0: no quota."
+    )
     retry_after_seconds: int = Field(default=2, ge=1, le=300, description="Retry-After of a 503.")
 
     @property

@@ -9,11 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_stack import environment
 from local_stack.cache import exclusive
 from local_stack.postgres import create_database
 from local_stack.settings import PROJECT_ROOT, StackSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from storage.control.keys import KeyKind
 
 APP_ID = "demo"
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
@@ -24,7 +30,7 @@ DBT_OUTPUT = ("target", "logs", "dbt_packages", "__pycache__")
 def initialise_database() -> None:
     """Databases, control tables, and the demo app's two keys, which are made once and kept in endpoints.json."""
     from storage.control import make_engine, migrate
-    from storage.control.keys import KeyKind, KeyRing, create_key
+    from storage.control.keys import KeyKind, KeyRing
     from storage.settings import StorageSettings
 
     settings, stack = StorageSettings(), dict(os.environ)
@@ -38,13 +44,24 @@ def initialise_database() -> None:
         ring, known = KeyRing(engine), environment.read_endpoints(StackSettings())
         kinds: dict[str, KeyKind] = {"write_key": "write", "read_key": "read"}
         keys = {
-            name: known[name] if name in known and ring.find(known[name]) else create_key(engine, APP_ID, kind)
+            name: known[name] if name in known and ring.find(known[name]) else _make_demo_key(engine, kind)
             for name, kind in kinds.items()
         }
     finally:
         engine.dispose()
     found = environment.endpoints(StackSettings(), stack, keys)
     environment.write_private(StackSettings().endpoints_file, json.dumps(found, indent=1) + "\n")
+
+
+def _make_demo_key(engine: "Engine", kind: "KeyKind") -> str:
+    """A new key of the demo app. The oldest makes room: a key that was lost cannot be shown again."""
+    from storage.control.keys import TooManyKeysError, create_key, revoke_key
+
+    try:
+        return create_key(engine, APP_ID, kind)
+    except TooManyKeysError as error:
+        revoke_key(engine, error.live[0].key_id)
+        return create_key(engine, APP_ID, kind)
 
 
 def initialise_topics() -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from ingestion.contracts.formats import dictionary, json_schema, sql
+from scripts import error_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,6 +14,7 @@ def generated_files() -> dict[str, str]:
     return {
         "dbt_project/macros/contract_rules.sql": sql.render(),
         "docs/contracts/README.md": dictionary.render(),
+        "docs/errors.md": error_pages.render(),
         **{f"docs/contracts/{name}": text for name, text in json_schema.files().items()},
     }
 

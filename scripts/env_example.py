@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = (
     "local_stack.settings:StackSettings",
     "storage.settings:StorageSettings",
+    "storage.control.token_settings:TokenSettings",
     "ingestion.settings:IngestionSettings",
     "streaming.settings:StreamingSettings",
     "platform_assets.settings:OrchestrationSettings",

@@ -7,6 +7,8 @@ import uvicorn
 
 from serving.app import create_app
 from serving.settings import ServingSettings
+from storage.control.token_settings import TokenSettings
+from storage.control.tokens import make_tokens
 from storage.settings import StorageSettings
 
 GRACE_SECONDS = 10
@@ -32,7 +34,7 @@ def main() -> None:
     settings = ServingSettings()
     configure_logs(settings.environment)
     uvicorn.run(
-        create_app(settings, StorageSettings()),
+        create_app(settings, StorageSettings(), tokens=make_tokens(TokenSettings())),
         host=settings.host,
         port=settings.port,
         access_log=False,

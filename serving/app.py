@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from serving.answers import AnswerMaker
-from serving.authentication import Authenticator, KeyFinder
+from serving.authentication import Authenticator, KeyFinder, TokenVerifier
 from serving.catalog import PublicationCatalog, StoredPublications
 from serving.errors import install_error_handlers
 from serving.health import HealthChecker
@@ -50,9 +50,10 @@ def create_app(
     now: Callable[[], datetime] = utc_now,
     catalog: PublicationCatalog | None = None,
     keys: KeyFinder | None = None,
+    tokens: TokenVerifier | None = None,
 ) -> FastAPI:
-    """The app. `now` ends relative ranges; `catalog` and `keys` default to the ones in PostgreSQL."""
-    services = _make_services(settings, storage, now=now, catalog=catalog, keys=keys)
+    """The app. `now` ends relative ranges; `catalog` and `keys` default to the ones in PostgreSQL. Without `tokens`, only keys."""
+    services = _make_services(settings, storage, now=now, catalog=catalog, keys=keys, tokens=tokens)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -83,6 +84,7 @@ def _make_services(
     now: Callable[[], datetime],
     catalog: PublicationCatalog | None,
     keys: KeyFinder | None,
+    tokens: TokenVerifier | None,
 ) -> Services:
     engine = make_engine(storage)
     version = read_version()
@@ -104,7 +106,7 @@ def _make_services(
         pool=pool,
         catalog=used_catalog,
         authenticator=Authenticator(
-            keys or KeyRing(engine, refresh_seconds=settings.key_refresh_seconds), settings.is_public_readable
+            keys or KeyRing(engine, refresh_seconds=settings.key_refresh_seconds), settings.is_public_readable, tokens
         ),
         answers=AnswerMaker(pool, version=version, cache_entries=settings.answer_cache_entries),
         health=HealthChecker(engine, pool, version),

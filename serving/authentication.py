@@ -1,6 +1,6 @@
-"""Who asks, and whose data they may read: read keys, given as `Authorization: Bearer` or `X-API-Key`.
+"""Who asks, and whose data they may read: read keys, given as `Authorization: Bearer` or `X-API-Key`, or bearer tokens with scope `read`.
 
-A key reads its own app only. A wrong key is always refused, never taken as no key.
+A key or token reads its own app only. A wrong one is always refused, never taken as none.
 """
 
 import hmac
@@ -10,8 +10,23 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from serving.errors import ForbiddenError, MissingKeyError, UnavailableError, WrongKeyError
+from serving.errors import (
+    CredentialExpiredError,
+    ForbiddenError,
+    MissingKeyError,
+    UnavailableError,
+    WrongKeyError,
+    WrongScopeError,
+)
 from storage.control.keys import ApiKey
+from storage.control.tokens import (
+    AppMissingError,
+    Token,
+    TokenError,
+    TokenExpiredError,
+    TokenKeysUnavailableError,
+    looks_like_token,
+)
 
 PUBLIC_APP = "public"
 KEY_HINT = "Send a read key as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
@@ -24,19 +39,27 @@ class KeyFinder(Protocol):
         """The key, None when it is unknown or revoked."""
 
 
+class TokenVerifier(Protocol):
+    """Verifies bearer tokens: `storage.control.tokens.Tokens`, or a test's fake."""
+
+    def verify(self, token: str) -> Token:
+        """The token's rights. Raises: TokenError."""
+
+
 @dataclass(frozen=True)
 class Authenticator:
     """Turns request headers into the app that may be read. Blocking at times: call it in a worker thread."""
 
     keys: KeyFinder
     is_public_readable: bool
+    tokens: TokenVerifier | None = None
 
     def readable_app(self, headers: Mapping[str, str], wanted_app: str | None = None) -> str:
         """The key's app.
 
         Raises:
             MissingKeyError, WrongKeyError: 401.
-            ForbiddenError: a write key, or `wanted_app` is another app.
+            ForbiddenError: a write key, a token without the scope, or `wanted_app` is another app.
             UnavailableError: keys cannot be looked up yet.
         """
         app_id = self._app_of(headers)
@@ -50,6 +73,8 @@ class Authenticator:
             if self.is_public_readable:
                 return PUBLIC_APP
             raise MissingKeyError(KEY_HINT)
+        if looks_like_token(plaintext):
+            return self._app_of_token(plaintext)
         try:
             key = self.keys.find(plaintext)
         except sa.exc.SQLAlchemyError as error:
@@ -61,6 +86,23 @@ class Authenticator:
         if key.kind != "read":
             raise ForbiddenError(f"{key.key_id} is a {key.kind} key: reading needs a read key.")
         return key.app_id
+
+    def _app_of_token(self, plaintext: str) -> str:
+        if self.tokens is None:
+            raise WrongKeyError(f"No bearer tokens are accepted here. {KEY_HINT}")
+        try:
+            token = self.tokens.verify(plaintext)
+        except TokenExpiredError as error:
+            raise CredentialExpiredError(str(error)) from error
+        except AppMissingError as error:
+            raise WrongScopeError(str(error)) from error
+        except TokenKeysUnavailableError as error:
+            raise UnavailableError(str(error)) from error
+        except TokenError as error:
+            raise WrongKeyError(str(error)) from error
+        if not token.allows("read"):
+            raise WrongScopeError("The token's scopes do not contain read.")
+        return token.app_id
 
 
 def presented_key(headers: Mapping[str, str]) -> str | None:

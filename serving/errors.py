@@ -3,13 +3,16 @@
 ServingError
 ├── MissingKeyError        401   no key, where one is needed
 ├── WrongKeyError          401   unknown or revoked
+├── CredentialExpiredError 401   a token that was valid once
 ├── ForbiddenError         403   a write key, or another app
+│   └── WrongScopeError    403   a token without scope or app
 ├── UnknownPublicationError 404
 ├── ExpiredPublicationError 410  names the nearest kept
 └── UnavailableError       503   retryable: database or lake down, too busy, too slow
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import structlog
@@ -20,6 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+_URI = "urn:tidemark:problem:"
 log = structlog.get_logger(__name__)
 
 
@@ -50,10 +54,23 @@ class WrongKeyError(ServingError):
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tidemark", error="invalid_token"'}
 
 
+class CredentialExpiredError(ServingError):
+    """The bearer token was valid once; its `exp` has passed."""
+
+    status, slug, title = 401, "credential-expired", "The token has expired"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tidemark", error="invalid_token"'}
+
+
 class ForbiddenError(ServingError):
     """The key does not allow this."""
 
     status, slug, title = 403, "forbidden", "The key does not allow this"
+
+
+class WrongScopeError(ForbiddenError):
+    """The bearer token lacks the scope `read`, or names no app."""
+
+    status, slug, title = 403, "wrong-scope", "The token does not allow this"
 
 
 class UnknownPublicationError(ServingError):
@@ -86,6 +103,42 @@ class UnavailableError(ServingError):
     def extensions(self) -> dict[str, Any]:
         """Tells clients that trying again helps."""
         return {"retryable": True}
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """A kind of refusal, for the documentation."""
+
+    slug: str
+    status: int
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        """The stable `type`."""
+        return _URI + self.slug
+
+
+def _type_of(error: type[ServingError], remedy: str) -> ProblemType:
+    return ProblemType(error.slug, error.status, str(error.__doc__).partition("\n")[0], remedy)
+
+
+PROBLEM_TYPES = (
+    _type_of(MissingKeyError, "Send a read key of `tidemark keys create APP --kind read`."),
+    _type_of(WrongKeyError, "Check the key with `tidemark keys list`, or ask the token's issuer for one."),
+    _type_of(CredentialExpiredError, "Ask the token's issuer for a new one."),
+    _type_of(ForbiddenError, "Use a read key of the app that is asked about."),
+    _type_of(WrongScopeError, "Ask the token's issuer for the scope and the app's claim."),
+    _type_of(UnknownPublicationError, "See `/api/v1/publications`."),
+    _type_of(ExpiredPublicationError, "Ask for the publication that `nearest_publication` names."),
+    ProblemType("invalid-parameter", 422, "Parameters are out of range; `errors` names each.", "Correct them."),
+    _type_of(UnavailableError, "Ask again after `Retry-After` seconds."),
+    ProblemType("http", 404, "No such path (404), or not by this method (405).", "See `/docs`."),
+    ProblemType(
+        "internal", 500, "The request failed for a reason that the log names.", "Ask again, or look into the log."
+    ),
+)
 
 
 class ParameterProblem(BaseModel):
@@ -122,7 +175,7 @@ def problem(
 ) -> JSONResponse:
     """A problem+json response. `instance` is the path alone: a query string may hold personal data."""
     body = {
-        "type": f"urn:tidemark:problem:{slug}",
+        "type": _URI + slug,
         "title": title,
         "status": status,
         "detail": detail,

@@ -48,7 +48,9 @@ class ServingSettings(BaseSettings):
     answer_cache_entries: int = Field(
         default=256, ge=0, description="Answers of fixed ranges kept in memory; 0 switches the cache off."
     )
-    key_refresh_seconds: float = Field(default=5.0, gt=0, description="A new or revoked key is seen after this long.")
+    key_refresh_seconds: float = Field(
+        default=2.0, gt=0, le=4, description="A new or revoked key is seen after this long; five seconds are promised."
+    )
 
     @property
     def is_public_readable(self) -> bool:

@@ -4,17 +4,21 @@ SIGTERM lets requests in flight finish, waits for the producer's queue and write
 """
 
 import gc
+import logging
 import sys
 
 import structlog
 import uvicorn
 
-from ingestion.api.app import create_app
-from ingestion.api.postgres import PostgresLedger
+from ingestion.api.app import SharedParts, create_app
+from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage, PostgresUsedKeys
+from ingestion.api.rate_limit import RatePolicy
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
+from storage.control.token_settings import TokenSettings
+from storage.control.tokens import make_tokens
 from storage.settings import StorageSettings
 
 
@@ -47,13 +51,17 @@ def serve(app: object, settings: IngestionSettings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Addresses are limited: nobody may choose theirs by X-Forwarded-For.
+        proxy_headers=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.request_timeout_seconds) + 2,
     )
 
 
 def configure_logs() -> None:
-    """JSON lines on stderr."""
+    """JSON lines on stderr, without what was sent."""
+    # The server would print a failed request's traceback, whose last line may hold a payload; the app has logged where it failed.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.exc_info is None)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -69,12 +77,19 @@ def main() -> None:
     configure_logs()
     settings, storage = IngestionSettings(), StorageSettings()
     engine = make_engine(storage)
+    shared = SharedParts(
+        buckets=PostgresBuckets(engine, RatePolicy(settings.rate_limit_requests)),
+        usage=PostgresUsage(engine, settings.dead_letter_topic, settings.import_topic),
+        used_keys=PostgresUsedKeys(engine),
+        tokens=make_tokens(TokenSettings()),
+    )
     app = create_app(
         settings,
         KafkaSink(sink_settings(settings, storage.kafka_bootstrap_servers)),
         KeyRing(engine),
         PostgresLedger(engine),
         first_day=storage.first_day,
+        shared=shared,
     )
     serve(app, settings)
 

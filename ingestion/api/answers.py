@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from ingestion.api.errors import ErrorCode, RequestError
+from ingestion.api.errors import RETRYABLE, ErrorCode, RequestError
 from ingestion.api.intake import EventError, Receipt
+from ingestion.api.problems import PROBLEM_MEDIA_TYPE, REJECTED_STATUS, problem_type
 from ingestion.contracts.clocks import format_utc
-from ingestion.contracts.reasons import Reason
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,32 +20,39 @@ def json_answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str]
     return Response(_encode(body), status, headers, "application/json")
 
 
+def problem_answer(
+    code: str, status: int, message: str, headers: Mapping[str, str] | None = None, **members: object
+) -> Response:
+    """A refusal as RFC 9457 describes it. `code`, `message` and `retryable` are what clients read before there were types."""
+    problem = problem_type(code)
+    body = {
+        "type": problem.uri,
+        "title": problem.title,
+        "status": status,
+        "detail": message,
+        "code": code,
+        "message": message,
+        "retryable": code in RETRYABLE,
+        **members,
+    }
+    return Response(_encode(body), status, headers, PROBLEM_MEDIA_TYPE)
+
+
 def error_answer(error: RequestError, retry_after_seconds: int) -> Response:
     """The refusal of a request as a whole."""
-    headers: dict[str, str] = {}
+    headers = dict(error.headers)
     if error.code is ErrorCode.UNAVAILABLE:
-        headers["Retry-After"] = str(retry_after_seconds)
+        headers.setdefault("Retry-After", str(retry_after_seconds))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    body = {
-        "status": "error",
-        "code": error.code.value,
-        "message": error.message,
-        "retryable": error.code is ErrorCode.UNAVAILABLE,
-    }
-    return json_answer(error.status, body, headers)
+    return problem_answer(error.code.value, error.status, error.message, headers)
 
 
 def rejected_answer(error: EventError, timestamp: datetime) -> Response:
-    """A single event that was rejected (and kept in the dead-letter topic): 422, or 403 when it belongs to another app."""
-    body = {
-        "status": "error",
-        "code": error.code,
-        "message": error.message,
-        "retryable": False,
-        "timestamp": format_utc(timestamp),
-    }
-    return json_answer(403 if error.code == Reason.WRONG_APP else 422, body)
+    """A single event that was rejected (and kept in the dead-letter topic): 422, or 403 or 401 when it belongs to another app."""
+    status = REJECTED_STATUS.get(error.code, 422)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return problem_answer(error.code, status, error.message, headers, timestamp=format_utc(timestamp))
 
 
 def batch_answer(receipt: Receipt, timestamp: datetime, success_status: int) -> Response:

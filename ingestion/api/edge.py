@@ -1,21 +1,23 @@
-"""One request on its way in: authenticated, read within limits, taken by the intake, timed. Routes only shape the answers."""
+"""One request on its way in: let in by the guard, read within limits, taken by the intake, timed. Routes only shape the answers."""
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
+from starlette.datastructures import Address, Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingestion.api.answers import error_answer
-from ingestion.api.auth import Authenticator
+from ingestion.api.auth import Caller
 from ingestion.api.bodies import BodyBudget, BodyReader
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.errors import ErrorCode, RequestError
-from ingestion.api.idempotency import IdempotencyKeys
+from ingestion.api.guard import Guard
+from ingestion.api.idempotency import IdempotencyKeys, UsedKeys
 from ingestion.api.intake import Intake, Sender, Taken
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
@@ -47,20 +49,21 @@ class Edge:
     def __init__(
         self,
         settings: IngestionSettings,
-        authenticator: Authenticator,
+        guard: Guard,
         intake: Intake,
         monitor: BrokerMonitor,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        used_keys: UsedKeys | None = None,
     ) -> None:
         self.settings = settings
         self.intake = intake
         self.clock = clock
-        self._authenticator = authenticator
+        self._guard = guard
         self._monitor = monitor
         self.metrics = metrics
         self._budget = BodyBudget(settings.bodies_max_bytes)
-        self._keys = IdempotencyKeys()
+        self._keys = IdempotencyKeys(used_keys)
 
     async def respond(self, request: Request, *, route: str, is_batch: bool, work: Work) -> Response:
         """The answer of `work`, or the refusal of the request as a whole."""
@@ -77,9 +80,7 @@ class Edge:
         return response
 
     async def _arrive(self, request: Request, reader: BodyReader, is_batch: bool) -> Arrival:
-        app_id = await self._authenticator.app_id(request.headers)
-        if self._monitor.refusal is not None:
-            raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)
+        caller = await self.admit(request.headers, request.client)
         if is_batch:
             body = await reader.read(self.settings.batch_body_max_bytes, self.settings.unpacked_body_max_bytes)
         else:
@@ -87,16 +88,15 @@ class Edge:
         trace_parent = request.headers.get("traceparent")
         if trace_parent is not None and not _TRACE_PARENT.match(trace_parent):
             trace_parent = None
-        sender = Sender(app_id, self.clock(), trace_parent)
+        sender = Sender(caller.app_id, self.clock(), trace_parent, caller.guarded_apps)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
-    def admit_at_once(self, headers: Mapping[bytes, bytes]) -> str | None:
-        """The app id of a request that may write, where that can be told without waiting and nothing stands in its way."""
-        return self._authenticator.app_id_at_once(headers) if self._monitor.refusal is None else None
-
-    def arrived(self, app_id: str, body: bytes) -> Arrival:
-        """A request without anything that asks for attention."""
-        return Arrival(Sender(app_id, self.clock()), body, None)
+    async def admit(self, headers: Headers, client: Address | tuple[str, int] | None) -> Caller:
+        """Who sends, when it may and the broker is there. Raises: RequestError."""
+        caller = await self._guard.admit(headers, client[0] if client is not None else "")
+        if self._monitor.refusal is not None:
+            raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)
+        return caller
 
     async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:
         """Takes the body as one event."""
@@ -112,9 +112,11 @@ class Edge:
                 event_id = event.event_id or new_event_ids(1, sender.received_at)[0]
             return event_id
 
+        if key is not None:
+            await self._keys.recall(sender.app_id, key)
         receipt = await self.intake.take([arrival.body], sender, family_rule, choose)
         if receipt.accepted and key is not None:
-            self._keys.remember(sender.app_id, key, event_id)
+            await self._keys.remember(sender.app_id, key, event_id)
         return Taken(receipt, event_id, contract)
 
     async def keep_unreadable(self, arrival: Arrival, error: StrictJsonError) -> None:

@@ -15,6 +15,7 @@ from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
 from ingestion.contracts import engagement
+from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent
@@ -30,11 +31,12 @@ _NOT_ACKNOWLEDGED = "the broker did not acknowledge; send the same again"
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sends, when it arrived, and the trace it belongs to."""
+    """Who sends, when it arrived, and the trace it belongs to. Without a key no event may name one of the `guarded_apps`."""
 
     app_id: str
     received_at: datetime
     trace_parent: str | None = None
+    guarded_apps: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -155,13 +157,14 @@ class Intake:
             slices.append(part)
         return await self._receipt(slices, len(events), sender)
 
-    async def take_plain(self, raw: bytes, sender: Sender) -> Taken | None:
-        """Takes one plain engagement; None, and nothing happened, when it is not one. Raises: RequestError when it was not acknowledged."""
+    def read_plain(self, raw: bytes, received_at: datetime) -> EngagementEvent | None:
+        """The event when it is a plain engagement (see ingestion.contracts.plain)."""
         if len(raw) > self._event_max_bytes:
             return None
-        event = Validator(sender.received_at, self._first_day).plain.read(raw)
-        if event is None:
-            return None
+        return Validator(received_at, self._first_day).plain.read(raw)
+
+    async def take_plain(self, raw: bytes, event: EngagementEvent, sender: Sender) -> Taken:
+        """Takes one plain engagement. Raises: RequestError when it was not acknowledged."""
         event_id = event.event_id or new_event_ids(1, sender.received_at)[0]
         record = self._stamper(sender).stamp_plain(raw, event, event_id)
         part = _Slice(0, 1)
@@ -212,7 +215,7 @@ class Intake:
                     continue
             verdict = lane.validator.judge_fully(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.app_id is not None:
-                verdict = _of_own_app(verdict, lane.sender.app_id)
+                verdict = _of_own_app(verdict, lane.sender)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
                 yield lane.stamper.stamp(raw, verdict, event_id or lane.fresh_id())
@@ -257,12 +260,17 @@ async def _failures(part: _Slice) -> dict[int, str]:
     return dict.fromkeys(range(part.count), part.refusal)
 
 
-def _of_own_app(event: ValidEvent, app_id: str) -> ValidEvent | Rejection:
-    """The event, unless it says that it belongs to another app than the key does. Without a key it may say what it likes."""
-    if event.app_id == app_id or app_id == PUBLIC_APP_ID:
+def _of_own_app(event: ValidEvent, sender: Sender) -> ValidEvent | Rejection:
+    """The event, unless it says that it belongs to another app than the key does. Without a key it may name an app without keys."""
+    if event.app_id == sender.app_id:
         return event
-    message = f"the key belongs to {app_id}, the event to {event.app_id}"
-    return Rejection(Reason.WRONG_APP, message, event.event_id, event.event_type, event.user_id)
+    if sender.app_id != PUBLIC_APP_ID:
+        reason, message = Reason.WRONG_APP, f"the key belongs to {sender.app_id}, the event to {event.app_id}"
+    elif event.app_id in sender.guarded_apps:
+        reason, message = Reason.KEY_REQUIRED, f"the event belongs to {event.app_id}, which has a key: send it"
+    else:
+        return event
+    return Rejection(reason, message, event.event_id, event.event_type, event.user_id)
 
 
 def _too_large(max_bytes: int) -> Rejection:

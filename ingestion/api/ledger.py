@@ -6,7 +6,7 @@ short, never too high.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -48,8 +48,14 @@ class InMemoryLedger:
 class AcknowledgedCounts:
     """Adds up counts and flushes them to a ledger. `count` may be called from any thread."""
 
-    def __init__(self, ledger: Ledger, flush_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        flush_seconds: float = 1.0,
+        on_count: Callable[[str, str, int], None] = lambda *_: None,
+    ) -> None:
         self._ledger = ledger
+        self._on_count = on_count
         self._flush_seconds = flush_seconds
         self._lock = threading.Lock()
         self._pending: dict[tuple[str, datetime, str], int] = {}
@@ -64,6 +70,7 @@ class AcknowledgedCounts:
         key = (app_id, received_at.replace(minute=0, second=0, microsecond=0), topic)
         with self._lock:
             self._pending[key] = self._pending.get(key, 0) + event_count
+        self._on_count(app_id, topic, event_count)
 
     def start(self) -> None:
         """Starts the flushing thread."""

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from ingestion.api.problems import PROBLEM_MEDIA_TYPE
 from ingestion.contracts.families import MIXED_RULE, Family
 from ingestion.contracts.formats import json_schema
 from ingestion.contracts.registry import NEWEST
@@ -13,24 +14,49 @@ _REF = "#/components/schemas/{name}"
 _SCHEMAS, _NAMED = json_schema.components(list(NEWEST.values()), _REF)
 _EVENTS: dict[Family, dict[str, Any]] = dict(zip(NEWEST, _SCHEMAS, strict=True))
 _SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A write key, or a JSON Web Token with scope ingest.",
+    },
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _REFUSALS = {
-    401: "Key missing, unknown or revoked",
-    403: "A read key",
+    400: "The body cannot be read",
+    401: "Key missing, unknown or revoked; token expired; the event's app has a key",
+    403: "A read key, a token without the scope, or another app's event",
     413: "Body too large",
+    415: "Content-Encoding that is not supported",
     422: "Not accepted: the reason per event; rejected events are kept in the dead-letter topic",
+    429: "Too many requests, or the app's day is used up: send the same again after Retry-After seconds",
     503: "The broker is away: nothing was acknowledged, send the same again after Retry-After seconds",
+}
+
+_LIMIT_HEADERS = {
+    name: {"schema": {"type": kind}, "description": text}
+    for name, kind, text in (
+        ("Retry-After", "integer", "Seconds until a request may be sent again."),
+        ("RateLimit-Policy", "string", "The limit: requests (q) per seconds (w). Absent when the day is used up."),
+        ("RateLimit", "string", "Requests left (r) and the seconds until there are more (t)."),
+    )
 }
 
 
 def documented(body: str, status: int) -> dict[str, Any]:
     """Keyword arguments that document a route: its body (`engagement`, `generic_batch`, `lines` …) and its answers."""
     responses: dict[int | str, dict[str, Any]] = {
-        code: {"description": text, "content": {"application/json": {"schema": _ref("Refusal")}}}
+        code: {"description": text, "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("Refusal")}}}
         for code, text in _REFUSALS.items()
     }
+    if body == "lines" or body.endswith("_batch"):
+        # The verdict on every event, in the shape of a success.
+        responses[422]["content"]["application/json"] = {"schema": _answer(body, status)}
+    else:
+        responses[409] = {
+            "description": "The Idempotency-Key was used with another event_id",
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("Refusal")}},
+        }
+    responses[429]["headers"] = _LIMIT_HEADERS
     responses[status] = {
         "description": "Acknowledged by all in-sync replicas",
         "content": {"application/json": {"schema": _answer(body, status)}},
@@ -142,7 +168,16 @@ _ANSWERS: dict[str, Any] = {
     ),
     "Refusal": {
         "type": "object",
-        "required": ["status"],
-        "properties": {"status": _TEXT, "code": _TEXT, "message": _TEXT, "retryable": {"type": "boolean"}},
+        "required": ["type", "title", "status", "detail", "code", "message", "retryable"],
+        "properties": {
+            "type": {"type": "string", "format": "uri", "examples": ["urn:tidemark:problem:rate-limited"]},
+            "title": _TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": _TEXT,
+            "code": _TEXT,
+            "message": _TEXT,
+            "retryable": {"type": "boolean"},
+            "timestamp": _TIME,
+        },
     },
 }

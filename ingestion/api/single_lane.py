@@ -9,12 +9,13 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingestion.api.answers import error_answer
 from ingestion.api.edge import APP_HEADER, Arrival, Edge
 from ingestion.api.errors import RequestError
-from ingestion.api.intake import Taken
+from ingestion.api.intake import Sender, Taken
 
 _GENERAL_HEADERS = frozenset({b"content-encoding", b"idempotency-key", b"traceparent", b"expect", b"transfer-encoding"})
 _encode = msgspec.json.Encoder().encode
@@ -40,7 +41,7 @@ class SingleLane:
         answer = None
         if message["type"] == "http.request" and not message.get("more_body", False):
             try:
-                answer = await self._take(dict(scope["headers"]), message["body"])
+                answer = await self._take(scope, message["body"])
             except RequestError as error:
                 response = error_answer(error, self._edge.settings.retry_after_seconds)
                 await response(scope, receive, send)
@@ -55,18 +56,19 @@ class SingleLane:
         await send({"type": "http.response.body", "body": body})
         self._edge.metrics.note_request(self._route, self._status, time.perf_counter() - started)
 
-    async def _take(self, headers: dict[bytes, bytes], raw: bytes) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
-        """(head, body) of the answer to an event that was acknowledged; None for anything else."""
+    async def _take(self, scope: Scope, raw: bytes) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
+        """(head, body) of the answer to an event that was acknowledged; None for what is not for this way."""
         edge = self._edge
-        if not _GENERAL_HEADERS.isdisjoint(headers) or not raw:
+        if not raw or not _GENERAL_HEADERS.isdisjoint(dict(scope["headers"])):
             return None
-        app_id = edge.admit_at_once(headers)
-        if app_id is None:
+        received_at = edge.clock()
+        event = edge.intake.read_plain(raw, received_at)
+        if event is None:
             return None
-        arrival = edge.arrived(app_id, raw)
-        taken = await edge.intake.take_plain(raw, arrival.sender)
-        if taken is None:
-            return None
+        caller = await edge.admit(Headers(scope=scope), scope["client"])
+        app_id = caller.app_id
+        arrival = Arrival(Sender(app_id, received_at), raw, None)
+        taken = await edge.intake.take_plain(raw, event, arrival.sender)
         head = self._heads.get(app_id)
         if head is None:
             head = [(b"content-type", b"application/json"), (APP_HEADER.lower().encode(), quote(app_id).encode())]

@@ -44,3 +44,13 @@ def read_all(engine: Engine) -> list[Count]:
     )
     with engine.connect() as connection:
         return [(row.app_id, row.received_hour, row.topic, row.event_count) for row in connection.execute(statement)]
+
+
+def sum_since(engine: Engine, app_id: str, start: datetime, left_out_topics: Sequence[str]) -> int:
+    """Events of the app acknowledged in the hours from `start` on, those of some topics left out."""
+    columns = acknowledged.c
+    statement = sa.select(sa.func.coalesce(sa.func.sum(columns.event_count), 0)).where(
+        columns.app_id == app_id, columns.received_hour >= start, columns.topic.not_in(left_out_topics)
+    )
+    with engine.connect() as connection:
+        return int(connection.execute(statement).scalar_one())

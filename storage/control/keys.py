@@ -1,54 +1,110 @@
 """API keys: made once, shown once, kept only as a hash. A key belongs to one app and either writes or reads.
 
-Keys carry 256 random bits, so a plain SHA-256 at rest is enough: there is nothing to guess. Lookups answer from memory and keep
-answering when PostgreSQL is down; a new or revoked key is seen after at most `refresh_seconds`.
+Keys carry 256 random bits, so a plain SHA-256 at rest is enough: there is nothing to guess. Of the key itself the table keeps the first
+and the last four characters, so that people can tell keys apart. An app has at most two live keys of a kind: the one in use and, while
+it is rotated, the next. How services look keys up: `key_ring.py`.
 """
 
-import hashlib
-import hmac
 import secrets
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from storage.control.key_ring import ApiKey, KeyKind, KeyRing, hash_key
 from storage.control.tables import api_keys
 
-KeyKind = Literal["write", "read"]
+__all__ = ["ApiKey", "KeyKind", "KeyRing", "create_key", "hash_key", "list_keys", "revoke_key", "rotate_keys"]
+
 PREFIXES: dict[KeyKind, str] = {"write": "tmw_", "read": "tmr_"}
+MAX_LIVE_KEYS = 2
+_SHOWN_PREFIX_CHARACTERS = 8
+_IS_LIVE = sa.and_(
+    api_keys.c.revoked_at.is_(None), sa.or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > sa.func.now())
+)
+KeyState = Literal["live", "expired", "revoked"]
+
+
+class TooManyKeysError(Exception):
+    """The app has two live keys of this kind already."""
+
+    def __init__(self, app_id: str, kind: KeyKind, live: Sequence["KeyRecord"]) -> None:
+        ids = ", ".join(key.key_id for key in live)
+        super().__init__(f"{app_id} has {len(live)} live {kind} keys ({ids}), at most {MAX_LIVE_KEYS} are allowed")
+        self.live = tuple(live)
 
 
 @dataclass(frozen=True)
-class ApiKey:
-    """What a key allows: `kind` on `app_id`. `key_id` is its public name."""
+class KeyRecord:
+    """What is kept of a key: safe to show. Times are the database's."""
 
+    key_id: str
     app_id: str
     kind: KeyKind
-    key_id: str
+    prefix: str
+    last_four: str
+    state: KeyState
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
 
 
-def hash_key(plaintext: str) -> str:
-    """SHA-256 of a key, hex."""
-    return hashlib.sha256(plaintext.encode()).hexdigest()
+@dataclass(frozen=True)
+class NewKey:
+    """A key that was made. The plain text is never kept and never part of a printed object."""
+
+    record: KeyRecord
+    plaintext: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A new key, and the keys that it replaces with the moment at which they end."""
+
+    new: NewKey
+    replaced: tuple[KeyRecord, ...]
 
 
 def create_key(engine: Engine, app_id: str, kind: KeyKind) -> str:
-    """A new key in plain text: the only time that it is shown."""
-    plaintext = PREFIXES[kind] + secrets.token_urlsafe(32)
-    key_id = f"{kind}_{secrets.token_hex(4)}"
+    """A new key in plain text: the only time that it is shown. Raises: TooManyKeysError."""
+    return issue_key(engine, app_id, kind).plaintext
+
+
+def issue_key(engine: Engine, app_id: str, kind: KeyKind, expires_after: timedelta | None = None) -> NewKey:
+    """A new key, live until it is revoked or `expires_after` from now. Raises: TooManyKeysError."""
     with engine.begin() as connection:
-        connection.execute(
-            sa.insert(api_keys).values(key_hash=hash_key(plaintext), key_id=key_id, app_id=app_id, kind=kind)
-        )
-    return plaintext
+        live = _lock_live(connection, app_id, kind)
+        if len(live) >= MAX_LIVE_KEYS:
+            raise TooManyKeysError(app_id, kind, live)
+        return _insert(connection, app_id, kind, expires_after)
+
+
+def rotate_keys(engine: Engine, app_id: str, kind: KeyKind, grace: timedelta = timedelta(0)) -> Rotation:
+    """A new key; the live ones end after `grace`, or at once without any. A key that would end earlier still does.
+
+    Raises: TooManyKeysError when a grace would leave three live keys.
+    """
+    with engine.begin() as connection:
+        live = _lock_live(connection, app_id, kind)
+        if grace and len(live) >= MAX_LIVE_KEYS:
+            raise TooManyKeysError(app_id, kind, live)
+        update = sa.update(api_keys).where(api_keys.c.key_id.in_([key.key_id for key in live]))
+        if grace:
+            ends_at = sa.func.now() + grace
+            # least() of PostgreSQL passes over nulls: a key without an end gets one.
+            connection.execute(update.values(expires_at=sa.func.least(api_keys.c.expires_at, ends_at)))
+        else:
+            connection.execute(update.values(revoked_at=sa.func.now()))
+        replaced = _read(connection, api_keys.c.key_id.in_([key.key_id for key in live]))
+        return Rotation(_insert(connection, app_id, kind, None), tuple(replaced))
 
 
 def revoke_key(engine: Engine, key_id: str) -> bool:
-    """True when the key was valid until now."""
+    """True when the key was not revoked before. Idempotent."""
     statement = (
         sa.update(api_keys)
         .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
@@ -58,49 +114,61 @@ def revoke_key(engine: Engine, key_id: str) -> bool:
         return connection.execute(statement).rowcount > 0
 
 
-class KeyRing:
-    """The valid keys, in memory, read again in the background of a lookup when older than `refresh_seconds`."""
+def list_keys(engine: Engine, app_id: str | None = None, *, key_id: str | None = None) -> list[KeyRecord]:
+    """Every key ever made, of one app or with one id when given, by app, kind and age."""
+    conditions = []
+    if app_id is not None:
+        conditions.append(api_keys.c.app_id == app_id)
+    if key_id is not None:
+        conditions.append(api_keys.c.key_id == key_id)
+    with engine.connect() as connection:
+        return _read(connection, *conditions)
 
-    def __init__(
-        self, engine: Engine, refresh_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._engine = engine
-        self._refresh_seconds = refresh_seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._keys: dict[str, ApiKey] = {}
-        self._loaded_at: float | None = None
 
-    def find(self, plaintext: str) -> ApiKey | None:
-        """The key, or None when it is unknown or revoked. An unknown key makes one early reload possible per second."""
-        digest = hash_key(plaintext)
-        self._reload(max_age_seconds=self._refresh_seconds)
-        found = self._match(digest)
-        if found is None:
-            self._reload(max_age_seconds=1.0)
-            found = self._match(digest)
-        return found
+def _lock_live(connection: Connection, app_id: str, kind: KeyKind) -> list[KeyRecord]:
+    """The live keys; until the transaction ends nobody else makes one of this app and kind."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"keys:{kind}:{app_id}", 0))))
+    return _read(connection, api_keys.c.app_id == app_id, api_keys.c.kind == kind, _IS_LIVE)
 
-    def _match(self, digest: str) -> ApiKey | None:
-        key = self._keys.get(digest)
-        # The dict finds by hash of a hash; the explicit comparison keeps the last step constant-time.
-        known = digest if key is not None else "0" * len(digest)
-        return key if hmac.compare_digest(digest, known) and key is not None else None
 
-    def _reload(self, max_age_seconds: float) -> None:
-        with self._lock:
-            if self._loaded_at is not None and self._clock() - self._loaded_at < max_age_seconds:
-                return
-            statement = sa.select(api_keys.c.key_hash, api_keys.c.app_id, api_keys.c.kind, api_keys.c.key_id).where(
-                api_keys.c.revoked_at.is_(None)
-            )
-            try:
-                with self._engine.connect() as connection:
-                    rows = connection.execute(statement).all()
-            except sa.exc.SQLAlchemyError:
-                if self._loaded_at is None:
-                    raise
-                self._loaded_at = self._clock()  # keep what is known; ask again after the usual pause
-                return
-            self._keys = {row.key_hash: ApiKey(row.app_id, row.kind, row.key_id) for row in rows}
-            self._loaded_at = self._clock()
+def _insert(connection: Connection, app_id: str, kind: KeyKind, expires_after: timedelta | None) -> NewKey:
+    plaintext = PREFIXES[kind] + secrets.token_urlsafe(32)
+    key_id = f"{kind}_{secrets.token_hex(4)}"
+    connection.execute(
+        sa.insert(api_keys).values(
+            key_hash=hash_key(plaintext),
+            key_id=key_id,
+            app_id=app_id,
+            kind=kind,
+            prefix=plaintext[:_SHOWN_PREFIX_CHARACTERS],
+            last_four=plaintext[-4:],
+            expires_at=None if expires_after is None else sa.func.now() + expires_after,
+        )
+    )
+    [record] = _read(connection, api_keys.c.key_id == key_id)
+    return NewKey(record, plaintext)
+
+
+def _read(connection: Connection, *conditions: sa.ColumnElement[bool]) -> list[KeyRecord]:
+    columns = api_keys.c
+    state = sa.case((columns.revoked_at.is_not(None), "revoked"), (_IS_LIVE, "live"), else_="expired")
+    statement = (
+        sa.select(api_keys, state.label("state"))
+        .where(*conditions)
+        .order_by(columns.app_id, columns.kind, columns.created_at, columns.key_id)
+    )
+    return [
+        KeyRecord(
+            key_id=row.key_id,
+            app_id=row.app_id,
+            kind=row.kind,
+            prefix=row.prefix,
+            last_four=row.last_four,
+            state=row.state,
+            created_at=row.created_at,
+            last_used_at=row.last_used_at,
+            expires_at=row.expires_at,
+            revoked_at=row.revoked_at,
+        )
+        for row in connection.execute(statement)
+    ]

@@ -27,6 +27,10 @@ api_keys = sa.Table(
     sa.Column("kind", sa.Text, sa.CheckConstraint("kind in ('write', 'read')", name="kind_is_known"), nullable=False),
     _at("created_at", nullable=False, now=True),
     _at("revoked_at"),
+    sa.Column("prefix", sa.Text, nullable=False, server_default="", comment="first characters of the key, for people"),
+    sa.Column("last_four", sa.Text, nullable=False, server_default="", comment="last characters of the key"),
+    _at("last_used_at"),
+    _at("expires_at"),
 )
 
 hours = sa.Table(
@@ -110,4 +114,23 @@ alerts = sa.Table(
     _at("opened_at", nullable=False, now=True),
     _at("resolved_at"),
     sa.Index("alerts_one_open", "kind", "subject", unique=True, postgresql_where=sa.text("resolved_at is null")),
+)
+
+rate_buckets = sa.Table(
+    "rate_buckets",
+    metadata,
+    sa.Column("bucket_id", sa.Text, primary_key=True, comment="app and key, or app and client address"),
+    sa.Column("tokens", sa.Float, nullable=False, comment="requests that may still be leased, at refreshed_at"),
+    sa.Column("granted", sa.Integer, nullable=False, comment="what the newest lease was given"),
+    _at("refreshed_at", nullable=False),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("app_id", sa.Text, primary_key=True),
+    sa.Column("idempotency_key", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Text, nullable=False, comment="the id that the key was first acknowledged with"),
+    _at("expires_at", nullable=False),
+    sa.Index("idempotency_keys_expiry", "expires_at"),
 )

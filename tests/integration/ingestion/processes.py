@@ -41,9 +41,9 @@ class ApiProcess:
 
 @contextmanager
 def running_api(
-    bootstrap: str, database_url: str, *, module: str = "ingestion.api", **settings: str
+    bootstrap: str, database_url: str, *, module: str = "ingestion.api", log: Path | None = None, **settings: str
 ) -> Iterator[ApiProcess]:
-    """`python -m ingestion.api`, or another module that serves the same, on a free port until the block ends."""
+    """`python -m ingestion.api`, or another module that serves the same, on a free port until the block ends. `log` keeps its output."""
     port = free_port()
     environment = {
         **os.environ,
@@ -55,7 +55,8 @@ def running_api(
         **settings,
     }
     argv = child.wrap([sys.executable, "-m", module], signal.SIGKILL)
-    process = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
+    with (log or Path(os.devnull)).open("ab") as output:
+        process = subprocess.Popen(argv, env=environment, stdout=output, stderr=output)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
         running = ApiProcess(process, client)
         try:

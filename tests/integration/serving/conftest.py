@@ -18,6 +18,7 @@ from local_stack.ports import LOOPBACK, free_port
 from local_stack.postgres import create_database
 from local_stack.waiting import wait_until
 from serving.app import create_app
+from serving.authentication import TokenVerifier
 from serving.settings import ServingSettings
 from storage.control import migrate
 from storage.lake import create_missing_tables
@@ -92,10 +93,15 @@ class AppClient(httpx.Client):
 
 @contextmanager
 def open_client(
-    storage: StorageSettings, now: Callable[[], datetime] = lambda: NOW, **settings: object
+    storage: StorageSettings,
+    now: Callable[[], datetime] = lambda: NOW,
+    tokens: TokenVerifier | None = None,
+    **settings: object,
 ) -> Iterator[AppClient]:
     """A client of a running app, over HTTP; the app's clock stands still."""
-    app = create_app(ServingSettings.model_validate({"poll_seconds": 0.05, **settings}), storage, now=now)
+    app = create_app(
+        ServingSettings.model_validate({"poll_seconds": 0.05, **settings}), storage, now=now, tokens=tokens
+    )
     with running_app(app) as address, AppClient(app, address) as client:
         yield client
 

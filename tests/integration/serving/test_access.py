@@ -1,11 +1,14 @@
 """Keys and refusals over HTTP: RFC 9457 problems, and never a 500."""
 
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
 import pytest
 
-from storage.control.keys import create_key, revoke_key
+from storage.control.keys import create_key, issue_key, revoke_key
+from storage.control.tokens import make_tokens
+from tests.fixtures.issuer import running_issuer
 from tests.fixtures.pages import assert_loads_from_its_own_host
 from tests.integration.serving.conftest import open_client
 from tests.integration.serving.lake_writer import LakeWriter
@@ -48,14 +51,40 @@ def test_keys_decide_over_every_endpoint(lake: LakeWriter) -> None:
             assert_loads_from_its_own_host(client.get, path)
 
 
-def test_a_revoked_key_stops_reading(lake: LakeWriter) -> None:
-    key = create_key(lake.engine, "shop", "read")
-    with open_client(lake.settings, key_refresh_seconds=0.001) as client:
-        assert client.get(PATHS[0], headers={"X-API-Key": key}).status_code == 200
-        with lake.engine.connect() as connection:
-            key_id = connection.exec_driver_sql("select key_id from control.api_keys").scalar_one()
-        assert revoke_key(lake.engine, key_id)
-        assert_problem(client.get(PATHS[0], headers={"X-API-Key": key}), 401)
+@pytest.mark.feature("S1-4")
+def test_a_revoked_key_stops_reading_within_five_seconds(lake: LakeWriter) -> None:
+    key = issue_key(lake.engine, "shop", "read")
+    with open_client(lake.settings) as client:
+        assert client.get(PATHS[0], headers={"X-API-Key": key.plaintext}).status_code == 200
+        assert revoke_key(lake.engine, key.record.key_id)
+        revoked_at = monotonic()
+        while (answer := client.get(PATHS[0], headers={"X-API-Key": key.plaintext})).status_code == 200:
+            sleep(0.05)
+        assert monotonic() - revoked_at < 5
+        assert_problem(answer, 401)
+
+
+@pytest.mark.feature("S2-F6")
+def test_bearer_tokens_read_with_the_scope_only(lake: LakeWriter) -> None:
+    with (
+        running_issuer() as issuer,
+        open_client(lake.settings, tokens=make_tokens(issuer.settings()), environment="production") as client,
+    ):
+
+        def get(token: str, **parameters: str) -> httpx.Response:
+            return client.get(PATHS[0], headers={"Authorization": f"Bearer {token}"}, params=parameters)
+
+        assert get(issuer.token(scope="read")).status_code == 200
+        assert get(issuer.token(scope="admin"), app_id="shop").status_code == 200
+        assert_problem(get(issuer.token(), app_id="other"), 403)
+        assert assert_problem(get(issuer.token(scope="ingest")), 403)["type"].endswith(":wrong-scope")
+        expired = get(issuer.token(exp=1))
+        assert assert_problem(expired, 401)["type"].endswith(":credential-expired")
+        assert expired.headers["www-authenticate"].startswith("Bearer")
+        assert_problem(get(issuer.token(aud="other")), 401)
+        assert issuer.requests == 1
+    with open_client(lake.settings) as client:
+        assert_problem(client.get(PATHS[0], headers={"Authorization": f"Bearer {issuer.token()}"}), 401)
 
 
 def test_no_key_reads_public_in_development_only(lake: LakeWriter) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from ingestion.api.app import create_app
+from ingestion.api.app import SharedParts, create_app
 from ingestion.api.auth import InMemoryKeyRing, KeyFinder, MemoryKey
 from ingestion.api.ledger import InMemoryLedger
 from ingestion.settings import IngestionSettings
@@ -62,11 +62,17 @@ def encode(event: Any) -> bytes:
 class EdgeClient:
     """Requests to an app in this process, with the parts that it was built from."""
 
-    def __init__(self, sink: EventSink, keys: KeyFinder | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        sink: EventSink,
+        keys: KeyFinder | None = None,
+        shared: SharedParts = SharedParts(),
+        **settings: Any,
+    ) -> None:
         self.ledger = InMemoryLedger()
         self.settings = IngestionSettings.model_validate({"ledger_flush_seconds": 0.05, **settings})
         ring = keys or InMemoryKeyRing({WRITE_KEY: MemoryKey("shop"), READ_KEY: MemoryKey("shop", "read")})
-        self.app = create_app(self.settings, sink, ring, self.ledger, clock=lambda: NOW)
+        self.app = create_app(self.settings, sink, ring, self.ledger, clock=lambda: NOW, shared=shared)
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "EdgeClient":
