@@ -8,6 +8,7 @@ import sys
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from ingestion.api.app import create_app
 from ingestion.api.postgres import PostgresLedger
@@ -31,7 +32,7 @@ def sink_settings(settings: IngestionSettings, bootstrap_servers: str) -> KafkaS
     )
 
 
-def serve(app: object, settings: IngestionSettings) -> None:
+def serve(app: FastAPI, settings: IngestionSettings) -> None:
     """Runs `app` until SIGTERM or SIGINT."""
     # A request of a thousand events holds some ten thousand tuples until the broker answers; with the default threshold the
     # collector walks them, and all imported modules, again and again: a quarter of the time (measured). None of it is in cycles.
@@ -39,11 +40,13 @@ def serve(app: object, settings: IngestionSettings) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     uvicorn.run(
-        app,  # type: ignore[arg-type]  # any ASGI application
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=app.state.connection_guard.protocol(),
+        ws="none",
+        limit_concurrency=settings.max_connections,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -12,6 +12,7 @@ from ingestion.api import openapi
 from ingestion.api.answers import json_answer
 from ingestion.api.auth import Authenticator, KeyFinder
 from ingestion.api.broker_monitor import BrokerMonitor
+from ingestion.api.connections import make_guard
 from ingestion.api.edge import Edge
 from ingestion.api.intake import Intake
 from ingestion.api.ledger import AcknowledgedCounts, Ledger
@@ -75,6 +76,7 @@ def create_app(
     app.include_router(make_router(Edge(settings, authenticator, intake, monitor, metrics, clock)))
     _add_operations(app, monitor, counts, metrics, clock)
     openapi.install(app)
+    app.state.connection_guard = make_guard(settings, metrics)
     return app
 
 

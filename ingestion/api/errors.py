@@ -22,20 +22,26 @@ class ErrorCode(StrEnum):
     INVALID_HEADER = "invalid_header"
     UNAVAILABLE = "unavailable"
     CLIENT_GONE = "client_gone"
+    MALFORMED_REQUEST = "malformed_request"
+    REQUEST_TIMEOUT = "request_timeout"
+    HEADERS_TOO_LARGE = "headers_too_large"
 
 
 STATUS_OF: dict[ErrorCode, int] = {
     ErrorCode.BAD_ENCODING: 400,
     ErrorCode.CLIENT_GONE: 400,
+    ErrorCode.MALFORMED_REQUEST: 400,
     ErrorCode.MISSING_KEY: 401,
     ErrorCode.WRONG_KEY: 401,
     ErrorCode.READ_KEY: 403,
+    ErrorCode.REQUEST_TIMEOUT: 408,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_ENCODING: 415,
     ErrorCode.BATCH_TOO_LARGE: 422,
     ErrorCode.BATCH_EMPTY: 422,
     ErrorCode.INVALID_HEADER: 422,
+    ErrorCode.HEADERS_TOO_LARGE: 431,
     ErrorCode.UNAVAILABLE: 503,
 }
 
