@@ -26,6 +26,12 @@ SERVICE = "ingestion"
 _STOP_SECONDS = 10.0
 
 
+class PrometheusText(Response):
+    """Metrics in Prometheus' text format."""
+
+    media_type = "text/plain; version=0.0.4"
+
+
 def now_utc() -> datetime:
     """The clock of the running service."""
     return datetime.now(UTC)
@@ -103,8 +109,15 @@ def _add_operations(
 
     async def prometheus() -> Response:
         """Prometheus text."""
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PrometheusText(metrics.render())
 
     for path in ("/", "/health"):
-        app.add_api_route(path, health, methods=["GET"], tags=["operations"], name=f"health_{path.strip('/')}")
-    app.add_api_route("/metrics", prometheus, methods=["GET"], tags=["operations"])
+        app.add_api_route(
+            path,
+            health,
+            methods=["GET"],
+            tags=["operations"],
+            name=f"health_{path.strip('/')}",
+            responses=openapi.HEALTH_RESPONSES,
+        )
+    app.add_api_route("/metrics", prometheus, methods=["GET"], tags=["operations"], response_class=PrometheusText)
