@@ -64,6 +64,8 @@ def _wrapping_error(body: bytes, error: Exception) -> StrictJsonError:
     try:
         outer = _decode_outer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as outer_error:
+        if isinstance(outer_error, UnicodeDecodeError):
+            return StrictJsonError(Reason.INVALID_UTF8, "not valid UTF-8")
         if len(body) > _WRAPPING_MAX_BYTES:
             return StrictJsonError(Reason.MALFORMED_JSON, str(outer_error)[:200])
         try:
@@ -77,7 +79,10 @@ def _wrapping_error(body: bytes, error: Exception) -> StrictJsonError:
 
 def _assure_wrapping(body: bytes, events: list[bytes]) -> None:
     """Raises: StrictJsonError when a key of the wrapping itself is written twice or cannot be read strictly."""
-    outer = _decode_outer(body)
+    try:
+        outer = _decode_outer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a key that reading the events passed over
+        raise _wrapping_error(body, error) from None
     beside_bytes = len(body) - memoryview(outer.pop("events")).nbytes
     has_colon_in_key = any(":" in key for key in outer)
     if beside_bytes > _WRAPPING_MAX_BYTES or (has_colon_in_key and len(body) > _WRAPPING_MAX_BYTES):
