@@ -4,9 +4,7 @@ SIGTERM lets requests in flight finish, waits for the producer's queue and write
 """
 
 import gc
-import sys
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -14,6 +12,7 @@ from ingestion.api.app import create_app
 from ingestion.api.postgres import PostgresLedger
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.logs import configure_logs
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
 from storage.settings import StorageSettings
@@ -47,7 +46,7 @@ def serve(app: FastAPI, settings: IngestionSettings) -> None:
         http=app.state.connection_guard.protocol(),
         ws="none",
         limit_concurrency=settings.max_connections,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
@@ -55,22 +54,10 @@ def serve(app: FastAPI, settings: IngestionSettings) -> None:
     )
 
 
-def configure_logs() -> None:
-    """JSON lines on stderr."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def main() -> None:
     """Builds the real parts and serves."""
-    configure_logs()
     settings, storage = IngestionSettings(), StorageSettings()
+    configure_logs("ingestion", settings.environment)
     engine = make_engine(storage)
     app = create_app(
         settings,

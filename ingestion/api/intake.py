@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+import structlog
+
 from ingestion.api.auth import PUBLIC_APP_ID
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
@@ -23,6 +25,7 @@ from ingestion.sinks.sink import Batch, EventSink, Outcome
 
 SLICE_EVENTS = 1000
 NOT_DELIVERED = "not_delivered"
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Sender:
     app_id: str
     received_at: datetime
     trace_parent: str | None = None
+    request_id: str = ""
+    """Of a batch: what became of it is one line of the log."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,16 @@ class Intake:
         self._counts.count(sender.app_id, sender.received_at, self._live_topic, accepted)
         self._counts.count(sender.app_id, sender.received_at, self._dead_letter_topic, rejected)
         self._metrics.note(accepted, [error.code for error in errors])
+        if sender.request_id:
+            log.info(
+                "batch taken",
+                request_id=sender.request_id,
+                app_id=sender.app_id,
+                total=total,
+                accepted=accepted,
+                rejected=rejected,
+                undelivered=undelivered,
+            )
         if undelivered and not accepted:
             raise RequestError(ErrorCode.UNAVAILABLE, refusal or "the broker did not acknowledge; send the same again")
         return Receipt(total, accepted, errors)
