@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TIDEMARK_HOME ?= .tidemark
+FUZZ_SECONDS ?= 600
 
-.PHONY: setup demo up down check test test-slow bench docs features lock clean
+.PHONY: setup demo up down check test test-slow fuzz bench docs features lock clean
 
 setup:  ## the virtual environment from the lock, and the jars
 	@$(PYTHON) scripts/bootstrap.py
@@ -26,6 +27,9 @@ test: check  ## every check and every test
 
 test-slow: setup  ## the long suites: kills of a running stack, imports of real files, late events end to end
 	@$(BIN)/pytest -m slow --durations=15
+
+fuzz: setup  ## hostile input for FUZZ_SECONDS: the decoder against its reference, the API against its OpenAPI document
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.fuzz
 
 bench: setup  ## figures against a peer measured in the same run, one JSON line each
 	@$(BIN)/python -m benchmarks

@@ -38,16 +38,17 @@ ROUNDS = int(os.environ.get("TIDEMARK_BENCH_ROUNDS", "7"))
 
 def serve(bootstrap: str, port: int) -> None:
     """The API with real Kafka; keys and ledger in memory, because they are not what is measured."""
-    from ingestion.api.__main__ import configure_logs, sink_settings
     from ingestion.api.__main__ import serve as run
+    from ingestion.api.__main__ import sink_settings
     from ingestion.api.app import create_app
     from ingestion.api.auth import InMemoryKeyRing
     from ingestion.api.ledger import InMemoryLedger
     from ingestion.settings import IngestionSettings
     from ingestion.sinks.kafka import KafkaSink
+    from runtime.logs import configure_logs
 
-    configure_logs()
-    settings = IngestionSettings(port=port)
+    configure_logs("ingestion", "production")
+    settings = IngestionSettings(port=port, rate_limit_requests=0)  # what is sent here is over any sensible limit
     run(
         create_app(settings, KafkaSink(sink_settings(settings, bootstrap)), InMemoryKeyRing({}), InMemoryLedger()),
         settings,

@@ -39,14 +39,15 @@ ROUND_TRIPS = 300
 
 def serve_echo(port: int) -> None:
     """The other side."""
+    from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
     from ingestion.api.__main__ import serve as run
+    from ingestion.api.connections import make_guard
+    from ingestion.api.metrics import Metrics
     from ingestion.settings import IngestionSettings
 
-    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            return
+    async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
         while True:
             message = await receive()
@@ -57,7 +58,11 @@ def serve_echo(port: int) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    run(echo, IngestionSettings(port=port))
+    settings = IngestionSettings(port=port)
+    app = FastAPI()
+    app.state.connection_guard = make_guard(settings, Metrics())
+    app.middleware_stack = echo
+    run(app, settings)
 
 
 def round_trip_p99(bootstrap: str) -> float:

@@ -69,6 +69,23 @@ class IngestionSettings(BaseSettings):
     daily_quota_events: int = Field(
         default=0, ge=0, description="Events that an app may send per UTC day, over all its keys. 0: no quota."
     )
+    max_connections: int = Field(
+        default=2000,
+        ge=10,
+        description="Open connections; requests beyond are answered 503, beyond twice as many closed.",
+    )
+    head_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=120, description="Longest time from a request's first byte to the end of its headers."
+    )
+    head_max_bytes: int = Field(
+        default=64 * 1024, ge=8192, description="Largest request line with headers; at most 100 headers."
+    )
+    body_timeout_seconds: float = Field(
+        default=30.0, gt=0, le=600, description="Longest time for a whole body: 16 MiB at 4.5 Mbit/s."
+    )
+    body_silence_seconds: float = Field(
+        default=10.0, gt=0, le=120, description="Longest pause inside a body before the client counts as gone."
+    )
     retry_after_seconds: int = Field(default=2, ge=1, le=300, description="Retry-After of a 503.")
 
     @property

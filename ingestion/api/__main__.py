@@ -4,17 +4,16 @@ SIGTERM lets requests in flight finish, waits for the producer's queue and write
 """
 
 import gc
-import logging
-import sys
 
-import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from ingestion.api.app import SharedParts, create_app
 from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage, PostgresUsedKeys
 from ingestion.api.rate_limit import RatePolicy
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.logs import configure_logs
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
 from storage.control.token_settings import TokenSettings
@@ -35,7 +34,7 @@ def sink_settings(settings: IngestionSettings, bootstrap_servers: str) -> KafkaS
     )
 
 
-def serve(app: object, settings: IngestionSettings) -> None:
+def serve(app: FastAPI, settings: IngestionSettings) -> None:
     """Runs `app` until SIGTERM or SIGINT."""
     # A request of a thousand events holds some ten thousand tuples until the broker answers; with the default threshold the
     # collector walks them, and all imported modules, again and again: a quarter of the time (measured). None of it is in cycles.
@@ -43,12 +42,14 @@ def serve(app: object, settings: IngestionSettings) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     uvicorn.run(
-        app,  # type: ignore[arg-type]  # any ASGI application
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
-        log_level="warning",
+        http=app.state.connection_guard.protocol(),
+        ws="none",
+        limit_concurrency=settings.max_connections,
+        log_config=None,
         access_log=False,
         server_header=False,
         # Addresses are limited: nobody may choose theirs by X-Forwarded-For.
@@ -58,24 +59,10 @@ def serve(app: object, settings: IngestionSettings) -> None:
     )
 
 
-def configure_logs() -> None:
-    """JSON lines on stderr, without what was sent."""
-    # The server would print a failed request's traceback, whose last line may hold a payload; the app has logged where it failed.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.exc_info is None)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def main() -> None:
     """Builds the real parts and serves."""
-    configure_logs()
     settings, storage = IngestionSettings(), StorageSettings()
+    configure_logs("ingestion", settings.environment)
     engine = make_engine(storage)
     shared = SharedParts(
         buckets=PostgresBuckets(engine, RatePolicy(settings.rate_limit_requests)),

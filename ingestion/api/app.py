@@ -13,9 +13,10 @@ from ingestion.api import openapi
 from ingestion.api.answers import json_answer
 from ingestion.api.auth import Authenticator, KeyFinder, TokenVerifier
 from ingestion.api.broker_monitor import BrokerMonitor
+from ingestion.api.connections import make_guard
 from ingestion.api.direct import DirectRoutes
 from ingestion.api.edge import Edge
-from ingestion.api.error_handlers import install_error_handlers
+from ingestion.api.error_handlers import answer_unexpected, install_error_handlers
 from ingestion.api.guard import Guard
 from ingestion.api.idempotency import UsedKeys
 from ingestion.api.intake import Intake
@@ -30,6 +31,12 @@ from ingestion.sinks.sink import EventSink
 
 SERVICE = "ingestion"
 _STOP_SECONDS = 10.0
+
+
+class PrometheusText(Response):
+    """Metrics in Prometheus' text format."""
+
+    media_type = "text/plain; version=0.0.4"
 
 
 def now_utc() -> datetime:
@@ -105,8 +112,9 @@ def create_app(
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)
+    app.state.connection_guard = make_guard(settings, metrics)
     # In front of all middleware: FastAPI's own three layers cost a twelfth of a request with one event (measured).
-    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes.direct)
+    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes.direct, answer_unexpected)
     return app
 
 
@@ -133,8 +141,15 @@ def _add_operations(
 
     async def prometheus() -> Response:
         """Prometheus text."""
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PrometheusText(metrics.render())
 
     for path in ("/", "/health"):
-        app.add_api_route(path, health, methods=["GET"], tags=["operations"], name=f"health_{path.strip('/')}")
-    app.add_api_route("/metrics", prometheus, methods=["GET"], tags=["operations"])
+        app.add_api_route(
+            path,
+            health,
+            methods=["GET"],
+            tags=["operations"],
+            name=f"health_{path.strip('/')}",
+            responses=openapi.HEALTH_RESPONSES,
+        )
+    app.add_api_route("/metrics", prometheus, methods=["GET"], tags=["operations"], response_class=PrometheusText)

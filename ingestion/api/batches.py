@@ -1,11 +1,17 @@
 """Batch bodies cut into the bytes of their events: nothing is re-serialised, the slices are what the client sent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import msgspec
 
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.strict_json import StrictJsonError, decode, decode_syntax
+
+# A body with fewer commas cannot hold more events than fit memory easily: each costs some hundred bytes beside its own.
+_PLAIN_MAX_COMMAS = 100_000
+# What stands beside the events is read as a whole, for keys written twice; read values take up to twenty times their text.
+_WRAPPING_MAX_BYTES = 1024 * 1024
 
 
 class EventsBody(msgspec.Struct):
@@ -15,42 +21,92 @@ class EventsBody(msgspec.Struct):
 
 
 _decode_events = msgspec.json.Decoder(EventsBody).decode
+_decode_outer = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def split_json_batch(body: bytes) -> list[bytes]:
-    """The events of `{"events": [...]}`. Raises: StrictJsonError when the wrapping cannot be read strictly."""
+def split_json_batch(body: bytes, max_events: int) -> list[bytes]:
+    """The events of `{"events": [...]}`; of more than `max_events` possibly only one more. Raises: StrictJsonError.
+
+    The error says why the wrapping cannot be read strictly.
+    """
     try:
-        events = [bytes(raw) for raw in _decode_events(body).events]
+        if body.count(b",") < _PLAIN_MAX_COMMAS:
+            events = [bytes(raw) for raw in _decode_events(body).events]
+        else:
+            events = _first_events_decoder(max_events + 1)(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        document = decode_syntax(body)
-        if type(document) is not dict:
-            raise StrictJsonError(Reason.NOT_AN_OBJECT, 'expected {"events": [...]}') from None
-        reason = Reason.INVALID_FIELD if "events" in document else Reason.MISSING_FIELD
-        raise StrictJsonError(reason, str(error)[:200]) from None
+        raise _wrapping_error(body, error) from None
+    if len(events) > max_events:
+        return events
     # The wrapping is settled when its own bytes are nothing but one key and one list; else all of it is read strictly.
     wrapping_size = len(body) - sum(map(len, events)) - max(len(events) - 1, 0)
     if wrapping_size > len(b'{"events":[]}'):
-        _assure_wrapping(body)
+        _assure_wrapping(body, events)
     return events
 
 
-def _assure_wrapping(body: bytes) -> None:
+@cache
+def _first_events_decoder(count: int) -> Callable[[bytes], list[bytes]]:
+    """Reads the first `count` events only: what a structure written as an array has no field for is passed over, not built."""
+    fields = [(f"event_{number}", msgspec.Raw, msgspec.Raw()) for number in range(count)]
+    shape = msgspec.defstruct("FirstEvents", fields, array_like=True)
+    decode_body = msgspec.json.Decoder(msgspec.defstruct("FirstEventsBody", [("events", shape)])).decode
+
+    def decode_first(body: bytes) -> list[bytes]:
+        found = msgspec.structs.astuple(decode_body(body).events)  # type: ignore[attr-defined]  # made above
+        return [bytes(raw) for raw in found if bytes(raw)]
+
+    return decode_first
+
+
+def _wrapping_error(body: bytes, error: Exception) -> StrictJsonError:
+    """Why the body is no batch, found without building what a hostile body holds."""
+    try:
+        outer = _decode_outer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as outer_error:
+        if isinstance(outer_error, UnicodeDecodeError):
+            return StrictJsonError(Reason.INVALID_UTF8, "not valid UTF-8")
+        if len(body) > _WRAPPING_MAX_BYTES:
+            return StrictJsonError(Reason.MALFORMED_JSON, str(outer_error)[:200])
+        try:
+            decode_syntax(body)
+        except StrictJsonError as syntax_error:
+            return syntax_error
+        return StrictJsonError(Reason.NOT_AN_OBJECT, 'expected {"events": [...]}')
+    reason = Reason.INVALID_FIELD if "events" in outer else Reason.MISSING_FIELD
+    return StrictJsonError(reason, str(error)[:200])
+
+
+def _assure_wrapping(body: bytes, events: list[bytes]) -> None:
     """Raises: StrictJsonError when a key of the wrapping itself is written twice or cannot be read strictly."""
-    outer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    if any(":" in key for key in outer):
+    try:
+        outer = _decode_outer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a key that reading the events passed over
+        raise _wrapping_error(body, error) from None
+    beside_bytes = len(body) - memoryview(outer.pop("events")).nbytes
+    has_colon_in_key = any(":" in key for key in outer)
+    if beside_bytes > _WRAPPING_MAX_BYTES or (has_colon_in_key and len(body) > _WRAPPING_MAX_BYTES):
+        message = f"what stands beside events is larger than {_WRAPPING_MAX_BYTES} bytes"
+        raise StrictJsonError(Reason.BODY_TOO_LARGE, message)
+    if has_colon_in_key:
         decode(body)
         return
-    colons_in_values = sum(bytes(raw).count(b":") for raw in outer.values())
-    if body.count(b":") > colons_in_values + len(outer):
+    beside = [bytes(raw) for raw in outer.values()]
+    colons_in_values = sum(text.count(b":") for text in events) + sum(text.count(b":") for text in beside)
+    if body.count(b":") > colons_in_values + len(outer) + 1:
         raise StrictJsonError(Reason.DUPLICATE_KEY, "a key is written twice beside events")
-    for key, raw in outer.items():
-        if key != "events":
-            decode(bytes(raw))
+    for text in beside:
+        decode(text)
 
 
-def split_lines(body: bytes) -> tuple[list[bytes], Sequence[int]]:
-    """(lines, their numbers from 0) of an NDJSON body, blank lines left out."""
-    lines = body.split(b"\n")
+def split_lines(body: bytes, max_lines: int) -> tuple[list[bytes], Sequence[int]]:
+    """(lines, their numbers from 0) of an NDJSON body, blank lines left out; of more than `max_lines` not all.
+
+    Blank lines count, twice as many are read at most: a body of nothing but line ends is millions of them.
+    """
+    lines = body.split(b"\n", 2 * max_lines + 1)
+    if len(lines) > 2 * max_lines + 1:
+        return lines, range(len(lines))
     if not lines[-1]:
         lines.pop()
     if b"\r" in body:

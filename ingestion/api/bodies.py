@@ -7,6 +7,10 @@ from starlette.requests import ClientDisconnect, Request
 from ingestion.api.errors import ErrorCode, RequestError
 
 _DRAINED_MAX_BYTES = 64 * 1024 * 1024
+# What a piece of a body costs beside its bytes: a client that sends byte by byte pays for it out of the same budget.
+_PIECE_BYTES = 64
+# Members of one gzip body. Each costs a decompressor and a copy of what is left of the piece: by the million they are a bomb of their own.
+_MAX_MEMBERS = 10_000
 
 
 class BodyBudget:
@@ -54,8 +58,8 @@ class BodyReader:
                     raise _too_large(max_bytes)
                 kept = unpacker.feed(chunk) if unpacker is not None else chunk
                 if kept:
-                    self._budget.take(len(kept))
-                    self._taken_bytes += len(kept)
+                    self._budget.take(len(kept) + _PIECE_BYTES)
+                    self._taken_bytes += len(kept) + _PIECE_BYTES
                     chunks.append(kept)
             if unpacker is not None:
                 unpacker.finish()
@@ -93,6 +97,7 @@ class _GzipUnpacker:
         self._unpacked_bytes = 0
         self._member = zlib.decompressobj(wbits=31)
         self._has_begun = False
+        self._ended_members = 0
 
     def feed(self, packed: bytes) -> bytes:
         """What `packed` unpacks to. Raises: RequestError."""
@@ -100,6 +105,9 @@ class _GzipUnpacker:
         try:
             while packed:
                 if self._member.eof:
+                    self._ended_members += 1
+                    if self._ended_members >= _MAX_MEMBERS:
+                        raise RequestError(ErrorCode.BAD_ENCODING, f"more than {_MAX_MEMBERS} gzip members")
                     self._member = zlib.decompressobj(wbits=31)
                 self._has_begun = True
                 part = self._member.decompress(packed, self._max_bytes - self._unpacked_bytes + 1)
@@ -120,7 +128,7 @@ class _GzipUnpacker:
 
 def _declared_length(request: Request) -> int:
     text = request.headers.get("content-length", "0")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _too_large(max_bytes: int, what: str = "") -> RequestError:

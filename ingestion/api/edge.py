@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
+from uuid import uuid4
 
 from starlette.datastructures import Address, Headers
 from starlette.requests import Request
@@ -28,6 +29,9 @@ from ingestion.sinks.records import new_event_ids
 
 # Tells the sender which app its events belong to; receipts carry it.
 APP_HEADER = "X-Tidemark-App"
+# Names a batch in the answer and in the log: the client's own, if it is a plain word.
+REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
@@ -73,6 +77,8 @@ class Edge:
                 arrival = await self._arrive(request, reader, is_batch)
                 response = await work(arrival)
                 response.headers[APP_HEADER] = quote(arrival.sender.app_id)
+                if is_batch:
+                    response.headers[REQUEST_ID_HEADER] = arrival.sender.request_id
             except RequestError as error:
                 await reader.drain()
                 response = error_answer(error, self.settings.retry_after_seconds)
@@ -88,7 +94,8 @@ class Edge:
         trace_parent = request.headers.get("traceparent")
         if trace_parent is not None and not _TRACE_PARENT.match(trace_parent):
             trace_parent = None
-        sender = Sender(caller.app_id, self.clock(), trace_parent, caller.guarded_apps)
+        request_id = _request_id(request) if is_batch else ""
+        sender = Sender(caller.app_id, self.clock(), trace_parent, caller.guarded_apps, request_id)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
     async def admit(self, headers: Headers, client: Address | tuple[str, int] | None) -> Caller:
@@ -122,3 +129,9 @@ class Edge:
     async def keep_unreadable(self, arrival: Arrival, error: StrictJsonError) -> None:
         """Keeps a batch body that is no list of events as one dead letter. Raises: RequestError when it cannot be kept."""
         await self.intake.keep(arrival.body, Rejection(error.reason, error.message), arrival.sender)
+
+
+def _request_id(request: Request) -> str:
+    """What the client calls its request, or a fresh id."""
+    own = request.headers.get(REQUEST_ID_HEADER, "")
+    return own if _REQUEST_ID.match(own) else uuid4().hex

@@ -29,17 +29,18 @@ def install_error_handlers(app: FastAPI) -> None:
         found = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
         return problem_answer("bad_request", 422, found)
 
-    async def on_unexpected(request: Request, error: Exception) -> Response:
-        # Where, not what: an exception's text may hold what was sent.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        log.error(
-            "request failed",
-            path=request.url.path,
-            error=type(error).__name__,
-            at=f"{Path(frame.filename).name}:{frame.lineno}",
-        )
-        return problem_answer("internal", 500, "the request failed; the log says why")
-
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
-    app.add_exception_handler(Exception, on_unexpected)
+    app.add_exception_handler(Exception, answer_unexpected)
+
+
+async def answer_unexpected(request: Request, error: Exception) -> Response:
+    """A problem that says nothing; the log says where it failed, not what: an exception's text may hold what was sent."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "request failed",
+        path=request.url.path,
+        error=type(error).__name__,
+        at=f"{Path(frame.filename).name}:{frame.lineno}",
+    )
+    return problem_answer("internal", 500, "the request failed; the log says why")

@@ -27,19 +27,26 @@ class ErrorCode(StrEnum):
     INVALID_HEADER = "invalid_header"
     UNAVAILABLE = "unavailable"
     CLIENT_GONE = "client_gone"
+    MALFORMED_REQUEST = "malformed_request"
+    REQUEST_TIMEOUT = "request_timeout"
+    HEADERS_TOO_LARGE = "headers_too_large"
 
 
 # The same bytes may be sent again: nothing was wrong with them.
-RETRYABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.QUOTA_EXCEEDED})
+RETRYABLE = frozenset(
+    {ErrorCode.UNAVAILABLE, ErrorCode.REQUEST_TIMEOUT, ErrorCode.RATE_LIMITED, ErrorCode.QUOTA_EXCEEDED}
+)
 
 STATUS_OF: dict[ErrorCode, int] = {
     ErrorCode.BAD_ENCODING: 400,
     ErrorCode.CLIENT_GONE: 400,
+    ErrorCode.MALFORMED_REQUEST: 400,
     ErrorCode.MISSING_KEY: 401,
     ErrorCode.WRONG_KEY: 401,
     ErrorCode.CREDENTIAL_EXPIRED: 401,
     ErrorCode.READ_KEY: 403,
     ErrorCode.WRONG_SCOPE: 403,
+    ErrorCode.REQUEST_TIMEOUT: 408,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_ENCODING: 415,
@@ -48,6 +55,7 @@ STATUS_OF: dict[ErrorCode, int] = {
     ErrorCode.INVALID_HEADER: 422,
     ErrorCode.RATE_LIMITED: 429,
     ErrorCode.QUOTA_EXCEEDED: 429,
+    ErrorCode.HEADERS_TOO_LARGE: 431,
     ErrorCode.UNAVAILABLE: 503,
 }
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+import structlog
+
 from ingestion.api.auth import PUBLIC_APP_ID
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
@@ -27,6 +29,7 @@ SLICE_EVENTS = 1000
 _FRESH_IDS = 100  # made at once: one read of the system's randomness
 NOT_DELIVERED = "not_delivered"
 _NOT_ACKNOWLEDGED = "the broker did not acknowledge; send the same again"
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Sender:
     received_at: datetime
     trace_parent: str | None = None
     guarded_apps: frozenset[str] = frozenset()
+    request_id: str = ""
+    """Of a batch: what became of it is one line of the log."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,16 @@ class Intake:
         self._counts.count(sender.app_id, sender.received_at, self._live_topic, accepted)
         self._counts.count(sender.app_id, sender.received_at, self._dead_letter_topic, rejected)
         self._metrics.note(accepted, [error.code for error in errors])
+        if sender.request_id:
+            log.info(
+                "batch taken",
+                request_id=sender.request_id,
+                app_id=sender.app_id,
+                total=total,
+                accepted=accepted,
+                rejected=rejected,
+                undelivered=undelivered,
+            )
         if undelivered and not accepted:
             raise RequestError(ErrorCode.UNAVAILABLE, refusal or _NOT_ACKNOWLEDGED)
         return Receipt(total, accepted, errors)

@@ -1,7 +1,7 @@
 """The ingestion API's metrics, in Prometheus text. One registry per app, so that tests and processes never share counters."""
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -32,6 +32,16 @@ class Metrics:
             "tidemark_ingestion_broker_reachable", "1 when the broker answered the last check.", registry=self._registry
         )
 
+        self._connections = Gauge(
+            "tidemark_ingestion_open_connections", "Connections to clients.", registry=self._registry
+        )
+        self._connections_refused = Counter(
+            "tidemark_ingestion_connections_refused",
+            "Connections ended by the server, by reason: too slow, too large, not HTTP.",
+            ["reason"],
+            registry=self._registry,
+        )
+
     def note(self, accepted: int, refused_codes: Sequence[str]) -> None:
         """Counts the events of one request."""
         if accepted:
@@ -50,6 +60,14 @@ class Metrics:
     def note_broker(self, is_reachable: bool) -> None:
         """Sets the broker gauge."""
         self._broker.set(1 if is_reachable else 0)
+
+    def note_connection_refused(self, reason: str) -> None:
+        """Counts one connection that the server ended."""
+        self._connections_refused.labels(str(reason)).inc()
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Reads the number of open connections when metrics are asked for."""
+        self._connections.set_function(count)
 
     def render(self) -> bytes:
         """Prometheus text."""

@@ -22,13 +22,15 @@ _SECURITY_SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _REFUSALS = {
-    400: "The body cannot be read",
+    400: "Not HTTP, a body that was cut off, or one that cannot be unpacked",
     401: "Key missing, unknown or revoked; token expired; the event's app has a key",
     403: "A read key, a token without the scope, or another app's event",
+    408: "Headers or body did not come in time",
     413: "Body too large",
-    415: "Content-Encoding that is not supported",
+    415: "A Content-Encoding that is not taken here",
     422: "Not accepted: the reason per event; rejected events are kept in the dead-letter topic",
     429: "Too many requests, or the app's day is used up: send the same again after Retry-After seconds",
+    431: "Too many headers, or too long ones",
     503: "The broker is away: nothing was acknowledged, send the same again after Retry-After seconds",
 }
 
@@ -71,6 +73,10 @@ def documented(body: str, status: int) -> dict[str, Any]:
         "security": [{"bearer": []}, {"api_key": []}, {}],
     }
     if body != "lines" and not body.endswith("_batch"):
+        responses[409] = {
+            "description": "The Idempotency-Key was used with another event_id",
+            "content": {"application/json": {"schema": _ref("Refusal")}},
+        }
         extra["parameters"] = [
             {
                 "name": "Idempotency-Key",
@@ -144,6 +150,12 @@ _COUNT = {"type": "integer", "minimum": 0}
 _TIME = {"type": "string", "format": "date-time"}
 _EVENT_STATUS = {"type": "string", "enum": ["success", "partial", "error"]}
 
+HEALTH_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/json": {"schema": _ref("Health")}}}
+    for status, text in {200: "Events are taken", 503: "Events cannot be taken"}.items()
+}
+_CONNECTED = {"type": "string", "enum": ["connected", "disconnected"]}
+
 _ANSWERS: dict[str, Any] = {
     "EventCreated": _object(status=_TEXT, event_id=_TEXT, message=_TEXT, timestamp=_TIME),
     "EventAccepted": _object(event_id=_TEXT, status=_TEXT, message=_TEXT, timestamp=_TIME),
@@ -165,6 +177,14 @@ _ANSWERS: dict[str, Any] = {
         accepted=_COUNT,
         rejected=_COUNT,
         errors={"type": "array", "items": _object(index=_COUNT, code=_TEXT, message=_TEXT)},
+    ),
+    "Health": _object(
+        status={"type": "string", "enum": ["healthy", "degraded", "unhealthy"]},
+        service=_TEXT,
+        timestamp=_TIME,
+        kafka=_CONNECTED,
+        database=_CONNECTED,
+        detail={"type": ["string", "null"]},
     ),
     "Refusal": {
         "type": "object",

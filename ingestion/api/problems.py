@@ -105,6 +105,24 @@ _TABLE: tuple[tuple[str, str, str, str], ...] = (
         "Send whole gzip, or none.",
     ),
     (
+        ErrorCode.MALFORMED_REQUEST,
+        "The request is not HTTP",
+        "The bytes on the connection are not an HTTP/1.1 request: a broken line, a length that contradicts itself, a wrong chunk.",
+        "Send HTTP/1.1; the connection is closed.",
+    ),
+    (
+        ErrorCode.REQUEST_TIMEOUT,
+        "The request did not come in time",
+        "Headers or body came too slowly or stopped; nothing of the request was taken.",
+        "Send the same bytes again over a new connection; gather fewer events where the line is slow.",
+    ),
+    (
+        ErrorCode.HEADERS_TOO_LARGE,
+        "The headers are too large",
+        "There are more than 100 headers, or they are longer than allowed.",
+        "Send fewer or shorter headers.",
+    ),
+    (
         ErrorCode.UNSUPPORTED_ENCODING,
         "The encoding is not supported",
         "Content-Encoding is neither absent, identity nor, for batches, gzip.",

@@ -121,7 +121,7 @@ def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> Work:
     async def work(arrival: Arrival) -> Response:
         now, limit = arrival.sender.received_at, edge.settings.batch_max_events
         try:
-            events = split_json_batch(arrival.body)
+            events = split_json_batch(arrival.body, limit)
         except StrictJsonError as error:
             # Not a list of events: the body itself is what is kept, as one dead letter.
             await edge.keep_unreadable(arrival, error)
@@ -129,7 +129,7 @@ def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> Work:
         if not events:
             return answers.refused_batch_answer(0, ErrorCode.BATCH_EMPTY.value, "events must hold at least one", now)
         if len(events) > limit:
-            message = f"events may hold at most {limit}, found {len(events)}"
+            message = f"events may hold at most {limit}, found {len(events)} or more"
             return answers.refused_batch_answer(len(events), ErrorCode.BATCH_TOO_LARGE.value, message, now)
         return answers.batch_answer(await edge.intake.take(events, arrival.sender, rule), now, success_status)
 
@@ -138,11 +138,12 @@ def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> Work:
 
 def _lines(edge: Edge) -> Work:
     async def work(arrival: Arrival) -> Response:
-        (lines, numbers), limit = split_lines(arrival.body), edge.settings.ndjson_max_events
+        limit = edge.settings.ndjson_max_events
+        lines, numbers = split_lines(arrival.body, limit)
         if not lines:
             raise RequestError(ErrorCode.BATCH_EMPTY, "the body has no line")
         if len(lines) > limit:
-            raise RequestError(ErrorCode.BATCH_TOO_LARGE, f"at most {limit} lines, found {len(lines)}")
+            raise RequestError(ErrorCode.BATCH_TOO_LARGE, f"at most {limit} lines, found {len(lines)} or more")
         receipt = await edge.intake.take(lines, arrival.sender, detect_family)
         return answers.lines_answer(receipt, numbers)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from runtime.logs import configure_logs
+from runtime.settings import ProcessSettings
 from storage.settings import StorageSettings
 from streaming.errors import (
     EXIT_CONFIGURATION,
@@ -31,15 +33,14 @@ POLL_SECONDS = 0.5
 
 def main() -> int:
     """Lands until asked to stop. Returns the exit code."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("py4j", "kafka"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
         storage, settings = StorageSettings(), StreamingSettings()
+        configure_logs(HEARTBEAT_NAME, ProcessSettings().environment)
     except ValidationError as error:
+        configure_logs(HEARTBEAT_NAME, "production")
         logger.error("settings are not valid: %s", "; ".join(str(e["loc"]) + " " + e["msg"] for e in error.errors()))
         return EXIT_CONFIGURATION
     progress = LandingProgress()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -41,7 +42,12 @@ class ApiProcess:
 
 @contextmanager
 def running_api(
-    bootstrap: str, database_url: str, *, module: str = "ingestion.api", log: Path | None = None, **settings: str
+    bootstrap: str,
+    database_url: str,
+    *,
+    module: str = "ingestion.api",
+    log: int | IO[bytes] = subprocess.DEVNULL,
+    **settings: str,
 ) -> Iterator[ApiProcess]:
     """`python -m ingestion.api`, or another module that serves the same, on a free port until the block ends. `log` keeps its output."""
     port = free_port()
@@ -55,8 +61,7 @@ def running_api(
         **settings,
     }
     argv = child.wrap([sys.executable, "-m", module], signal.SIGKILL)
-    with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(argv, env=environment, stdout=output, stderr=output)
+    process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
         running = ApiProcess(process, client)
         try:

@@ -26,13 +26,13 @@ def test_keys_end_within_five_seconds_and_neither_they_nor_payloads_are_logged(
         issue_key(engine, app, kind) for app, kind in (("shop", "write"), ("b", "write"), ("shop", "read"))
     )
     log = tmp_path / "api.log"
-    with running_issuer() as issuer:
+    with running_issuer() as issuer, log.open("ab") as output:
         tokens = {
             "TIDEMARK_TOKENS_JWKS_URL": issuer.url,
             "TIDEMARK_TOKENS_ISSUER": ISSUER,
             "TIDEMARK_TOKENS_AUDIENCE": AUDIENCE,
         }
-        with running_api(kafka_bootstrap, storage_settings.database_url, log=log, **tokens) as api:
+        with running_api(kafka_bootstrap, storage_settings.database_url, log=output, **tokens) as api:
 
             def post(credential: str | None, event: dict[str, object]) -> int:
                 headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
