@@ -6,6 +6,8 @@ events. A message is constant, what varies is a key beside it; events and keys a
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -37,8 +39,7 @@ def configure_logs(service: str, environment: str, stream: TextIO | None = None)
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
-    # A failed request's traceback ends in a text that may hold what was sent; the app itself has logged where it failed.
-    handler.addFilter(lambda record: not (record.name.startswith("uvicorn") and record.exc_info))
+    handler.addFilter(_without_text)
     handler.addFilter(lambda record: record.getMessage() not in _COUNTED)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
@@ -47,6 +48,16 @@ def configure_logs(service: str, environment: str, stream: TextIO | None = None)
         logger.setLevel(logging.WARNING)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _without_text(record: logging.LogRecord) -> bool:
+    """Leaves of a failed request what failed and where: the text of its exception may hold what was sent."""
+    if record.name.startswith("uvicorn") and record.exc_info and record.exc_info[0] is not None:
+        frames = traceback.extract_tb(record.exc_info[2])
+        record.error = record.exc_info[0].__name__
+        record.at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+        record.exc_info = None
+    return True
 
 
 def _json(service: str) -> list[Processor]:

@@ -50,7 +50,9 @@ def test_in_production_every_line_is_one_json_object(stream: io.StringIO) -> Non
     assert [line["level"] for line in lines] == ["info", "warning", "error", "error"]
     assert lines[0]["accepted"] == 3
     assert all(line["timestamp"].endswith("Z") for line in lines)
-    assert lines[2]["exception"][0]["exc_type"] == lines[3]["exception"][0]["exc_type"] == "ValueError"
+    assert (lines[2]["error"], lines[2]["at"].split(":")[0]) == ("ValueError", "test_logs.py")
+    assert "exception" not in lines[2]
+    assert lines[3]["exception"][0]["exc_type"] == "ValueError"
     assert "tmw_secret" not in stream.getvalue()
 
 
