@@ -17,6 +17,7 @@ MODELS = (
     "local_stack.settings:StackSettings",
     "storage.settings:StorageSettings",
     "ingestion.settings:IngestionSettings",
+    "ingestion.settings:GeneratorSettings",
     "streaming.settings:StreamingSettings",
     "platform_assets.settings:OrchestrationSettings",
     "serving.settings:ServingSettings",
