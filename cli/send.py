@@ -15,7 +15,7 @@ from cli import send_options as of
 from cli.send_options import FamilyChoice, FamilyOptions
 
 if TYPE_CHECKING:
-    from ingestion.generators.experiments import Experiment
+    from ingestion.generators.experiments import SimulatedExperiment
     from ingestion.generators.lines import LinesReport
     from ingestion.generators.sender import SendReport, SendTarget
     from ingestion.generators.stream import EventStream
@@ -117,7 +117,7 @@ def _send(
     console: Console,
     target: "SendTarget",
     stream: "EventStream",
-    experiments: "Sequence[Experiment]",
+    experiments: "Sequence[SimulatedExperiment]",
     batch_size: int,
     single: bool,
     receipts_path: Path,

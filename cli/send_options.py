@@ -164,14 +164,14 @@ def make_wish(
 
 
 def _product(options: FamilyOptions, found: "ScenarioFile") -> "ProductPlan":
-    from ingestion.generators.experiments import Experiment
+    from ingestion.generators.experiments import SimulatedExperiment
     from ingestion.generators.product import ProductPlan
 
     of_one = options.given & {"experiment", "control_rate", "treatment_rate", "ratio_fault"}
     if of_one and found.experiments:
         raise ValueError("experiments are given by options or by the scenario, not by both")
-    default, control = ProductPlan(), Experiment()
-    one = Experiment(
+    default, control = ProductPlan(), SimulatedExperiment()
+    one = SimulatedExperiment(
         experiment_id=_or(options.experiment, control.experiment_id),
         rates=(_or(options.control_rate, control.rates[0]), _or(options.treatment_rate, control.rates[1])),
         ratio_fault=_or(options.ratio_fault, control.ratio_fault),

@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 
 from ingestion.api.app import create_app
+from ingestion.api.experiments import PostgresExperiments
 from ingestion.api.postgres import PostgresLedger
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
@@ -74,6 +75,7 @@ def main() -> None:
         KafkaSink(sink_settings(settings, storage.kafka_bootstrap_servers)),
         KeyRing(engine),
         PostgresLedger(engine),
+        experiments=PostgresExperiments(engine),
         first_day=storage.first_day,
     )
     serve(app, settings)

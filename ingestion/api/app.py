@@ -13,6 +13,8 @@ from ingestion.api.answers import json_answer
 from ingestion.api.auth import Authenticator, KeyFinder
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.edge import Edge
+from ingestion.api.experiment_routes import make_experiment_router
+from ingestion.api.experiments import ExperimentRegistry, ExperimentStore, InMemoryExperiments
 from ingestion.api.intake import Intake
 from ingestion.api.ledger import AcknowledgedCounts, Ledger
 from ingestion.api.metrics import Metrics
@@ -36,6 +38,7 @@ def create_app(
     keys: KeyFinder,
     ledger: Ledger,
     *,
+    experiments: ExperimentStore | None = None,
     first_day: date = date(2015, 1, 1),
     clock: Callable[[], datetime] = now_utc,
 ) -> FastAPI:
@@ -43,6 +46,7 @@ def create_app(
     metrics = Metrics()
     counts = AcknowledgedCounts(ledger, settings.ledger_flush_seconds)
     monitor = BrokerMonitor(sink, settings.broker_check_seconds, metrics.note_broker)
+    registry = ExperimentRegistry(experiments or InMemoryExperiments())
     intake = Intake(
         sink,
         counts,
@@ -51,6 +55,7 @@ def create_app(
         live_topic=settings.live_topic,
         dead_letter_topic=settings.dead_letter_topic,
         event_max_bytes=settings.single_body_max_bytes,
+        variants_of=registry.variants_of,
     )
     authenticator = Authenticator(keys, allows_anonymous=settings.allows_anonymous)
 
@@ -58,6 +63,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         counts.start()
         monitor.start()
+        registry.start()
         try:
             yield
         finally:
@@ -65,6 +71,7 @@ def create_app(
             monitor.stop(_STOP_SECONDS)
             sink.close(_STOP_SECONDS)
             counts.stop(_STOP_SECONDS)
+            registry.stop(_STOP_SECONDS)
 
     app = FastAPIOffline(
         title="Tidemark ingestion",
@@ -73,6 +80,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(make_router(Edge(settings, authenticator, intake, monitor, metrics, clock)))
+    app.include_router(make_experiment_router(registry, authenticator, metrics, clock, settings.retry_after_seconds))
     _add_operations(app, monitor, counts, metrics, clock)
     openapi.install(app)
     return app

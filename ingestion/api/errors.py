@@ -22,6 +22,9 @@ class ErrorCode(StrEnum):
     INVALID_HEADER = "invalid_header"
     UNAVAILABLE = "unavailable"
     CLIENT_GONE = "client_gone"
+    INVALID_EXPERIMENT = "invalid_experiment"
+    UNKNOWN_EXPERIMENT = "unknown_experiment"
+    EXPERIMENT_CONFLICT = "experiment_conflict"
 
 
 STATUS_OF: dict[ErrorCode, int] = {
@@ -37,6 +40,9 @@ STATUS_OF: dict[ErrorCode, int] = {
     ErrorCode.BATCH_EMPTY: 422,
     ErrorCode.INVALID_HEADER: 422,
     ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.INVALID_EXPERIMENT: 422,
+    ErrorCode.UNKNOWN_EXPERIMENT: 404,
+    ErrorCode.EXPERIMENT_CONFLICT: 409,
 }
 
 

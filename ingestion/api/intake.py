@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from ingestion.api.auth import PUBLIC_APP_ID
+from ingestion.api.claims import VariantsOf, judge_claims
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
@@ -80,6 +80,7 @@ class Intake:
         live_topic: str,
         dead_letter_topic: str,
         event_max_bytes: int,
+        variants_of: VariantsOf = lambda _app_id, _experiment_id: None,
     ) -> None:
         self._sink = sink
         self._counts = counts
@@ -88,6 +89,7 @@ class Intake:
         self._live_topic = live_topic
         self._dead_letter_topic = dead_letter_topic
         self._event_max_bytes = event_max_bytes
+        self._variants_of = variants_of
 
     async def take(
         self,
@@ -147,8 +149,8 @@ class Intake:
         fresh_ids: list[str] = []
         for position, raw in enumerate(events):
             verdict = judge(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
-            if type(verdict) is ValidEvent and verdict.app_id is not None:
-                verdict = _of_own_app(verdict, sender.app_id)
+            if type(verdict) is ValidEvent and verdict.claims is not None:
+                verdict = judge_claims(verdict, verdict.claims, sender.app_id, self._variants_of)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
                 if event_id is None:
@@ -194,14 +196,6 @@ async def _failures(part: _Slice) -> dict[int, str]:
     except SinkUnavailableError as error:
         part.refusal = str(error)
     return dict.fromkeys(range(part.count), part.refusal)
-
-
-def _of_own_app(event: ValidEvent, app_id: str) -> ValidEvent | Rejection:
-    """The event, unless it says that it belongs to another app than the key does. Without a key it may say what it likes."""
-    if event.app_id == app_id or app_id == PUBLIC_APP_ID:
-        return event
-    message = f"the key belongs to {app_id}, the event to {event.app_id}"
-    return Rejection(Reason.WRONG_APP, message, event.event_id, event.event_type, event.user_id)
 
 
 def _too_large(max_bytes: int) -> Rejection:

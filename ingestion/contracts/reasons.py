@@ -22,6 +22,7 @@ class Reason(StrEnum):
     OCCURRED_IN_FUTURE = "occurred_in_future"
     BEFORE_FIRST_DAY = "before_first_day"
     WRONG_APP = "wrong_app"
+    UNKNOWN_VARIANT = "unknown_variant"
     BODY_TOO_LARGE = "body_too_large"
     MALFORMED_ROW = "malformed_row"
 

@@ -14,7 +14,7 @@ _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Experiment:
+class SimulatedExperiment:
     """The first variant is the control. `rates` are the true conversion rates, one per variant; `shares` what is configured.
 
     `ratio_fault` moves this share of users from the first variant to the last, against the configuration.
@@ -87,7 +87,7 @@ class _User:
 class ExperimentRecorder:
     """Adds up the truth from events. One user's events must come together; memory holds one user and the counts."""
 
-    def __init__(self, experiments: tuple[Experiment, ...]) -> None:
+    def __init__(self, experiments: tuple[SimulatedExperiment, ...]) -> None:
         self._experiments = experiments
         self._user: _User | None = None
         self._exposed: Counter[tuple[str, str]] = Counter()

@@ -14,9 +14,9 @@ from typing import Literal
 from ingestion.contracts.families import Family
 from ingestion.generators.experiments import (
     CONVERSION_WINDOW_MILLISECONDS,
-    Experiment,
     ExperimentRecorder,
     ProductStory,
+    SimulatedExperiment,
 )
 from ingestion.generators.malformed import PRODUCT_KINDS, Fields
 from ingestion.generators.stream import (
@@ -47,7 +47,7 @@ _NAMED_CONVERSION_SHARE = 0.5  # conversions that name experiment and variant
 class ProductPlan:
     """Who does what. `users` None goes on for as long as lines are asked for."""
 
-    experiments: tuple[Experiment, ...] = (Experiment(),)
+    experiments: tuple[SimulatedExperiment, ...] = (SimulatedExperiment(),)
     users: int | None = None
     exposed_ratio: float = 0.9
     two_variants_ratio: float = 0.01
@@ -146,7 +146,7 @@ class ProductSource:
             occurred_at = self._plan.anchor + timedelta(seconds=round(pace - JITTER_SECONDS / 2, 3))
         return occurred_at, is_late
 
-    def _moments(self, experiment: Experiment, place: int, is_exposed: bool) -> list[_Moment]:
+    def _moments(self, experiment: SimulatedExperiment, place: int, is_exposed: bool) -> list[_Moment]:
         """A user's steps in the order of time. Draws the outcome first, so that it does not depend on the rest."""
         random_, variant = self._random, experiment.variants[place]
         converts = random_.random() < experiment.rates[place]

@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 import httpx
 
-from ingestion.generators.experiments import Experiment
+from ingestion.generators.experiments import SimulatedExperiment
 from ingestion.generators.sender import SendError, SendTarget, UnreachableError
 
 
 def register_experiments(
-    target: SendTarget, experiments: Sequence[Experiment], *, transport: httpx.BaseTransport | None = None
+    target: SendTarget, experiments: Sequence[SimulatedExperiment], *, transport: httpx.BaseTransport | None = None
 ) -> None:
     """Idempotent. Raises: UnreachableError, SendError."""
     headers = {"Authorization": f"Bearer {target.key}"} if target.key else {}

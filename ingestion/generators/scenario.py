@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingestion.generators.experiments import Experiment
+from ingestion.generators.experiments import SimulatedExperiment
 from ingestion.generators.incidents import Incident
 
 
@@ -29,7 +29,7 @@ class Scenario:
     """What a file asks for."""
 
     incidents: tuple[Incident, ...] = ()
-    experiments: tuple[Experiment, ...] = ()
+    experiments: tuple[SimulatedExperiment, ...] = ()
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -40,7 +40,7 @@ def load_scenario(path: Path) -> Scenario:
         if unknown:
             raise ValueError(f"expected incidents and experiments, found {sorted(unknown)}")
         incidents = tuple(Incident(**entry) for entry in document.get("incidents", []))
-        experiments = tuple(Experiment(**_with_tuples(entry)) for entry in document.get("experiments", []))
+        experiments = tuple(SimulatedExperiment(**_with_tuples(entry)) for entry in document.get("experiments", []))
     except (OSError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from None
     return Scenario(incidents, experiments)
