@@ -11,6 +11,7 @@ import httpx
 
 from ingestion.api.app import create_app
 from ingestion.api.auth import InMemoryKeyRing, KeyFinder, MemoryKey
+from ingestion.api.experiments import InMemoryExperiments
 from ingestion.api.ledger import InMemoryLedger
 from ingestion.settings import IngestionSettings
 from ingestion.sinks import EventSink, InMemorySink
@@ -64,9 +65,10 @@ class EdgeClient:
 
     def __init__(self, sink: EventSink, keys: KeyFinder | None = None, **settings: Any) -> None:
         self.ledger = InMemoryLedger()
+        self.experiments = InMemoryExperiments()
         self.settings = IngestionSettings.model_validate({"ledger_flush_seconds": 0.05, **settings})
         ring = keys or InMemoryKeyRing({WRITE_KEY: MemoryKey("shop"), READ_KEY: MemoryKey("shop", "read")})
-        self.app = create_app(self.settings, sink, ring, self.ledger, clock=lambda: NOW)
+        self.app = create_app(self.settings, sink, ring, self.ledger, experiments=self.experiments, clock=lambda: NOW)
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "EdgeClient":
@@ -92,9 +94,9 @@ class EdgeClient:
         """POST."""
         return self.request("POST", path, **arguments)
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **arguments: Any) -> httpx.Response:
         """GET."""
-        return self.request("GET", path)
+        return self.request("GET", path, **arguments)
 
 
 @contextmanager
