@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ingestion.generators.downloads import DEVICES, ERRORS, PLACES, REGIONS, TIT
 from ingestion.generators.incidents import Incident, parse_incident
 from tests.unit.ingestion.generators.families import ANCHOR
 
-EVENTS, RATE = 20_000, 100.0
+EVENTS, RATE = 5_000, 25.0
 
 
 def read(*incidents: Incident, **overrides: Any) -> tuple[list[dict[str, Any]], DownloadStory]:
@@ -22,20 +23,25 @@ def read(*incidents: Incident, **overrides: Any) -> tuple[list[dict[str, Any]], 
     return events, story
 
 
+@cache
+def _untouched() -> list[dict[str, Any]]:
+    return read()[0]
+
+
 @pytest.mark.feature("S4-1")
 def test_titles_places_devices_outcomes_and_errors_are_those_of_the_catalogue() -> None:
-    """Shares of 20,000 downloads: within 0.015, more than four standard deviations of the widest of them."""
+    """Shares of 5,000 downloads: within 0.03, more than four standard deviations of the widest of them."""
     assert (len(TITLES), len(PLACES), len(REGIONS), len(DEVICES), len(ERRORS)) == (4, 10, 9, 6, 4)
     events, story = read()
     titles = Counter(event["content"]["content_id"] for event in events)
     for (_, content_id, *_), share in zip(TITLES, (0.50, 0.30, 0.15, 0.05), strict=True):
-        assert titles[content_id] / EVENTS == pytest.approx(share, abs=0.015)
+        assert titles[content_id] / EVENTS == pytest.approx(share, abs=0.03)
     places = Counter((event["user_context"]["region"], event["user_context"]["city"]) for event in events)
     assert set(places) == set(PLACES)
-    assert all(count / EVENTS == pytest.approx(0.1, abs=0.015) for count in places.values())
+    assert all(count / EVENTS == pytest.approx(0.1, abs=0.02) for count in places.values())
     assert len({event["user_context"]["device"] for event in events}) == 6
     failed = [event["download"] for event in events if event["download"]["status"] == "failed"]
-    assert len(failed) / EVENTS == pytest.approx(0.08, abs=0.01)
+    assert len(failed) / EVENTS == pytest.approx(0.08, abs=0.016)
     assert {outcome["error_code"] for outcome in failed} == set(ERRORS)
     assert story.by_status == dict(Counter(event["download"]["status"] for event in events))
     assert story.by_content == dict(titles)
@@ -45,20 +51,20 @@ def test_two_of_a_hundred_are_slow_successes() -> None:
     from ingestion.generators.downloads import CONNECTIONS
 
     slow = 0
-    for event in read()[0]:
+    for event in _untouched():
         lowest, highest = CONNECTIONS[event["user_context"]["connection_type"]]
         speed, status = event["download"]["speed_mbps"], event["download"]["status"]
         assert speed <= highest
         slow += speed < lowest and status == "success"
     # Some slow ones are faster than the slowest usual ones of their connection.
-    assert 0.008 < slow / EVENTS <= 0.025
+    assert 0.006 < slow / EVENTS <= 0.028
 
 
 @pytest.mark.feature("S4-1")
 def test_an_outage_halves_success_in_its_region_and_interval_and_nowhere_else() -> None:
     outage = Incident("region_outage", "eu-west", 40, 100)
     events, story = read(outage)
-    untouched, _ = read()
+    untouched = _untouched()
     inside: list[dict[str, Any]] = []
     for event, before in zip(events, untouched, strict=True):
         is_inside = (
@@ -73,7 +79,7 @@ def test_an_outage_halves_success_in_its_region_and_interval_and_nowhere_else() 
     (label,) = story.incidents
     assert (label.type, label.region) == ("region_outage", "eu-west")
     assert (label.from_at, label.to_at) == ("2026-11-21T09:30:40.000000Z", "2026-11-21T09:31:40.000000Z")
-    assert label.events_affected == len(inside) > 1000
+    assert label.events_affected == len(inside) > 200
     assert (label.success, label.failed) == (statuses["success"], statuses["failed"])
     assert 0.2 < label.success / len(inside) <= 0.5
 
@@ -81,7 +87,7 @@ def test_an_outage_halves_success_in_its_region_and_interval_and_nowhere_else() 
 @pytest.mark.feature("S4-1")
 def test_a_slow_cdn_halves_speeds_or_worse() -> None:
     events, story = read(Incident("slow_cdn", "*", 50, 150, 0.5))
-    untouched, _ = read()
+    untouched = _untouched()
     affected = 0
     for event, before in zip(events, untouched, strict=True):
         speeds = event["download"]["speed_mbps"], before["download"]["speed_mbps"]
@@ -91,7 +97,7 @@ def test_a_slow_cdn_halves_speeds_or_worse() -> None:
             assert event["download"]["duration_seconds"] > before["download"]["duration_seconds"] * 1.9
         else:
             assert speeds[0] == speeds[1]
-    assert story.incidents[0].events_affected == affected > 9000
+    assert story.incidents[0].events_affected == affected > 2000
 
 
 def test_copies_and_malformed_lines_are_not_in_the_labels() -> None:

@@ -53,9 +53,9 @@ def by_definition(events: list[dict[str, Any]], experiment_id: str) -> tuple[dic
 @pytest.mark.parametrize(
     "product",
     [
-        ProductPlan(users=3000, two_variants_ratio=0.05),
-        ProductPlan((THREE, SimulatedExperiment()), users=3000),
-        ProductPlan((THREE,), users=3000, history_days=30, two_variants_ratio=0.1),
+        ProductPlan(users=800, two_variants_ratio=0.05),
+        ProductPlan((THREE, SimulatedExperiment()), users=800),
+        ProductPlan((THREE,), users=800, history_days=30, two_variants_ratio=0.1),
     ],
     ids=["live", "two experiments", "history"],
 )
@@ -66,24 +66,24 @@ def test_the_truth_equals_the_definition_applied_to_the_stream(product: ProductP
         assert {each.variant: [each.exposed_users, each.converted_users] for each in truth.variants} == counts
         assert truth.excluded_users == excluded > 0
     exposed = {event["user_id"] for event in events if event["event_type"] == "feature_exposed"}
-    assert story.unexposed_users == 3000 - len(exposed) > 0
+    assert story.unexposed_users == 800 - len(exposed) > 0
 
 
 @pytest.mark.feature("S1-16")
 def test_rates_and_shares_are_the_chosen_ones() -> None:
-    """30,000 users: rates within four standard errors (0.014 for the smallest arm), shares within 0.01."""
-    _, story = read(ProductPlan((THREE,), users=30_000, two_variants_ratio=0))
+    """5,000 users, 4,500 exposed: rates within four standard errors of the smallest arm (0.06), shares within 0.03."""
+    _, story = read(ProductPlan((THREE,), users=5_000, two_variants_ratio=0))
     (truth,) = story.experiments
     total = sum(each.exposed_users for each in truth.variants)
     for each, rate, share in zip(truth.variants, THREE.rates, (0.4, 0.25, 0.35), strict=True):
-        assert each.converted_users / each.exposed_users == pytest.approx(rate, abs=0.02)
-        assert each.exposed_users / total == pytest.approx(share, abs=0.01)
+        assert each.converted_users / each.exposed_users == pytest.approx(rate, abs=0.06)
+        assert each.exposed_users / total == pytest.approx(share, abs=0.03)
     assert truth.excluded_users == 0
     assert [each.share for each in truth.variants] == [0.5, 0.25, 0.25]
 
 
 def test_a_history_holds_conversions_that_do_not_count() -> None:
-    events, _ = read(ProductPlan(users=3000, history_days=20))
+    events, _ = read(ProductPlan(users=800, history_days=20))
     exposures: dict[str, int] = {}
     for event in sorted(events, key=lambda each: each.get("event_ts") or each["event_time"]):
         if event["event_type"] == "feature_exposed":
@@ -101,7 +101,7 @@ def test_a_history_holds_conversions_that_do_not_count() -> None:
 
 
 def test_copies_malformed_and_late_lines_do_not_change_the_story() -> None:
-    product = ProductPlan(users=500)
+    product = ProductPlan(users=200)
     plain = read(product)[1]
     assert read(product, duplicates_ratio=0.2, malformed_ratio=0.2)[1] == plain
     assert read(product, late_ratio=0.3)[1] == plain

