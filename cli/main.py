@@ -13,6 +13,7 @@ COMMAND_MODULES = (
     "cli.stack",
     "cli.demo",
     "cli.send",
+    "cli.seed",
     "cli.import_",
     "cli.settle",
     "cli.verify",

@@ -94,6 +94,19 @@ class IngestionSettings(BaseSettings):
         return self.environment == "development" and is_loopback(self.host)
 
 
+class GeneratorSettings(BaseSettings):
+    """Read by `tidemark send`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    events_per_minute: float = Field(
+        default=7.0,
+        gt=0,
+        validation_alias="EVENTS_PER_MINUTE",
+        description="Downloads per minute of `tidemark send --family download`; 30000 is a busy shop.",
+    )
+
+
 def is_loopback(host: str) -> bool:
     """True for localhost and loopback addresses."""
     if host == "localhost":

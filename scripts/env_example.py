@@ -18,6 +18,7 @@ MODELS = (
     "storage.settings:StorageSettings",
     "storage.control.token_settings:TokenSettings",
     "ingestion.settings:IngestionSettings",
+    "ingestion.settings:GeneratorSettings",
     "streaming.settings:StreamingSettings",
     "platform_assets.settings:OrchestrationSettings",
     "serving.settings:ServingSettings",

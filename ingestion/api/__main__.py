@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ingestion.api.app import SharedParts, create_app
+from ingestion.api.experiments import PostgresExperiments
 from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage, PostgresUsedKeys
 from ingestion.api.rate_limit import RatePolicy
 from ingestion.settings import IngestionSettings
@@ -75,6 +76,7 @@ def main() -> None:
         KafkaSink(sink_settings(settings, storage.kafka_bootstrap_servers)),
         KeyRing(engine),
         PostgresLedger(engine),
+        experiments=PostgresExperiments(engine),
         first_day=storage.first_day,
         shared=shared,
     )

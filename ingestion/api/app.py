@@ -17,6 +17,8 @@ from ingestion.api.connections import make_guard
 from ingestion.api.direct import DirectRoutes
 from ingestion.api.edge import Edge
 from ingestion.api.error_handlers import answer_unexpected, install_error_handlers
+from ingestion.api.experiment_routes import make_experiment_router
+from ingestion.api.experiments import ExperimentRegistry, ExperimentStore, InMemoryExperiments
 from ingestion.api.guard import Guard
 from ingestion.api.idempotency import UsedKeys
 from ingestion.api.intake import Intake
@@ -60,6 +62,7 @@ def create_app(
     keys: KeyFinder,
     ledger: Ledger,
     *,
+    experiments: ExperimentStore | None = None,
     first_day: date = date(2015, 1, 1),
     clock: Callable[[], datetime] = now_utc,
     shared: SharedParts = SharedParts(),
@@ -75,6 +78,7 @@ def create_app(
 
     counts = AcknowledgedCounts(ledger, settings.ledger_flush_seconds, note_quota)
     monitor = BrokerMonitor(sink, settings.broker_check_seconds, metrics.note_broker)
+    registry = ExperimentRegistry(experiments or InMemoryExperiments())
     intake = Intake(
         sink,
         counts,
@@ -83,6 +87,7 @@ def create_app(
         live_topic=settings.live_topic,
         dead_letter_topic=settings.dead_letter_topic,
         event_max_bytes=settings.single_body_max_bytes,
+        variants_of=registry.variants_of,
     )
     authenticator = Authenticator(keys, allows_anonymous=settings.allows_anonymous, tokens=shared.tokens)
     guard = Guard(authenticator, limiter, quota, clock)
@@ -92,6 +97,7 @@ def create_app(
         counts.start()
         monitor.start()
         limiter.start()
+        registry.start()
         try:
             yield
         finally:
@@ -100,6 +106,7 @@ def create_app(
             monitor.stop(_STOP_SECONDS)
             sink.close(_STOP_SECONDS)
             counts.stop(_STOP_SECONDS)
+            registry.stop(_STOP_SECONDS)
 
     app = FastAPIOffline(
         title="Tidemark ingestion",
@@ -109,6 +116,7 @@ def create_app(
     )
     routes = Routes(Edge(settings, guard, intake, monitor, metrics, clock, shared.used_keys))
     app.include_router(routes.router)
+    app.include_router(make_experiment_router(registry, authenticator, metrics, clock, settings.retry_after_seconds))
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)

@@ -30,6 +30,9 @@ class ErrorCode(StrEnum):
     MALFORMED_REQUEST = "malformed_request"
     REQUEST_TIMEOUT = "request_timeout"
     HEADERS_TOO_LARGE = "headers_too_large"
+    INVALID_EXPERIMENT = "invalid_experiment"
+    UNKNOWN_EXPERIMENT = "unknown_experiment"
+    EXPERIMENT_CONFLICT = "experiment_conflict"
 
 
 # The same bytes may be sent again: nothing was wrong with them.
@@ -57,6 +60,9 @@ STATUS_OF: dict[ErrorCode, int] = {
     ErrorCode.QUOTA_EXCEEDED: 429,
     ErrorCode.HEADERS_TOO_LARGE: 431,
     ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.INVALID_EXPERIMENT: 422,
+    ErrorCode.UNKNOWN_EXPERIMENT: 404,
+    ErrorCode.EXPERIMENT_CONFLICT: 409,
 }
 
 

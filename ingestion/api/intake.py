@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 import structlog
 
-from ingestion.api.auth import PUBLIC_APP_ID
+from ingestion.api.claims import VariantsOf, judge_claims
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
@@ -129,6 +129,7 @@ class Intake:
         live_topic: str,
         dead_letter_topic: str,
         event_max_bytes: int,
+        variants_of: VariantsOf = lambda _app_id, _experiment_id: None,
     ) -> None:
         self._sink = sink
         self._counts = counts
@@ -137,6 +138,7 @@ class Intake:
         self._live_topic = live_topic
         self._dead_letter_topic = dead_letter_topic
         self._event_max_bytes = event_max_bytes
+        self._variants_of = variants_of
 
     async def take(
         self,
@@ -219,8 +221,9 @@ class Intake:
                     yield stamp_plain(raw, event, event.event_id or lane.fresh_id())
                     continue
             verdict = lane.validator.judge_fully(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
-            if type(verdict) is ValidEvent and verdict.app_id is not None:
-                verdict = _of_own_app(verdict, lane.sender)
+            if type(verdict) is ValidEvent and verdict.claims is not None:
+                sender = lane.sender
+                verdict = judge_claims(verdict, verdict.claims, sender.app_id, sender.guarded_apps, self._variants_of)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
                 yield lane.stamper.stamp(raw, verdict, event_id or lane.fresh_id())
@@ -273,19 +276,6 @@ async def _failures(part: _Slice) -> dict[int, str]:
         except SinkUnavailableError as error:
             part.refusal = str(error)
     return dict.fromkeys(range(part.count), part.refusal)
-
-
-def _of_own_app(event: ValidEvent, sender: Sender) -> ValidEvent | Rejection:
-    """The event, unless it says that it belongs to another app than the key does. Without a key it may name an app without keys."""
-    if event.app_id == sender.app_id:
-        return event
-    if sender.app_id != PUBLIC_APP_ID:
-        reason, message = Reason.WRONG_APP, f"the key belongs to {sender.app_id}, the event to {event.app_id}"
-    elif event.app_id in sender.guarded_apps:
-        reason, message = Reason.KEY_REQUIRED, f"the event belongs to {event.app_id}, which has a key: send it"
-    else:
-        return event
-    return Rejection(reason, message, event.event_id, event.event_type, event.user_id)
 
 
 def _too_large(max_bytes: int) -> Rejection:

@@ -227,6 +227,30 @@ _TABLE: tuple[tuple[str, str, str, str], ...] = (
         "Check the unit of the timestamp; import history with `tidemark import`.",
     ),
     (
+        Reason.UNKNOWN_VARIANT,
+        "The experiment has no such variant",
+        "The event names a variant that its experiment does not have; without registration these are A and B.",
+        "Use one of the experiment's variants, or register it with `PUT /experiments/{id}`.",
+    ),
+    (
+        ErrorCode.INVALID_EXPERIMENT,
+        "The experiment is not well described",
+        "Variants, shares or times break a rule; the message names it.",
+        "Correct the body and send it again.",
+    ),
+    (
+        ErrorCode.UNKNOWN_EXPERIMENT,
+        "There is no such experiment",
+        "The app has registered no experiment of this id.",
+        "Look at `GET /experiments`, or register it with `PUT /experiments/{id}`.",
+    ),
+    (
+        ErrorCode.EXPERIMENT_CONFLICT,
+        "The experiment cannot change like this",
+        "Events were taken under its present description, which the change would contradict; the message says how.",
+        "Register another experiment.",
+    ),
+    (
         Reason.WRONG_APP,
         "The event belongs to another app",
         "The event's `app_id` is not the key's.",

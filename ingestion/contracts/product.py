@@ -17,6 +17,14 @@ CONTRACT = "product/1"
 ProductType = Literal["page_view", "feature_exposed", "conversion"]
 
 
+class Claims(msgspec.Struct, gc=False):
+    """What an event says of itself that only its receiver can judge."""
+
+    app_id: str | None
+    experiment_id: str | None
+    variant: str | None
+
+
 class ProductEvent(msgspec.Struct, gc=False):
     """One product event. `event_ts` or `event_time` is required; an event of an experiment names its variant."""
 
@@ -42,6 +50,12 @@ class ProductEvent(msgspec.Struct, gc=False):
     def __post_init__(self) -> None:
         """Raises: ValueError when fields do not fit together."""
         check(self, self.RULES)
+
+    def claims(self) -> Claims | None:
+        """None when there is nothing to judge."""
+        if self.app_id is None and self.experiment_id is None:
+            return None
+        return Claims(self.app_id, self.experiment_id, self.variant)
 
     def occurred_at(self) -> str | None:
         """Canonical text. Raises: TimestampError."""

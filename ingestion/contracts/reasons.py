@@ -23,6 +23,7 @@ class Reason(StrEnum):
     BEFORE_FIRST_DAY = "before_first_day"
     WRONG_APP = "wrong_app"
     KEY_REQUIRED = "key_required"
+    UNKNOWN_VARIANT = "unknown_variant"
     BODY_TOO_LARGE = "body_too_large"
     MALFORMED_ROW = "malformed_row"
 

@@ -18,6 +18,7 @@ from ingestion.contracts.clocks import (
 from ingestion.contracts.families import Family, FamilyRule, UnknownFamilyError, detect_family, only
 from ingestion.contracts.fields import MAX_USER_ID_LENGTH
 from ingestion.contracts.plain import TRIMMED_CHARACTERS, PlainReader
+from ingestion.contracts.product import Claims, ProductEvent
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.registry import NEWEST, Event
 from ingestion.contracts.strict_json import StrictJsonError, assure_unambiguous, decode_syntax
@@ -31,14 +32,14 @@ _convert = msgspec.convert
 
 
 class ValidEvent(msgspec.Struct, gc=False):
-    """The stamps of a valid event. `occurred_at` is canonical text, None when the event carries no time. `app_id`: whose it says it is."""
+    """The stamps of a valid event. `occurred_at` is canonical text, None without a time. `claims`: for its receiver to judge."""
 
     contract: str
     event_type: str
     user_id: str
     event_id: str | None
     occurred_at: str | None
-    app_id: str | None = None
+    claims: Claims | None = None
 
 
 class Rejection(msgspec.Struct, gc=False):
@@ -111,8 +112,8 @@ class Validator:
                 return _reject(document, Reason.BEFORE_FIRST_DAY, message)
         if event.event_id is not None and not event.event_id.strip(TRIMMED_CHARACTERS):
             return _reject(document, Reason.INVALID_FIELD, "event_id is blank")
-        app_id: str | None = getattr(event, "app_id", None)
-        return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at, app_id)
+        claims = event.claims() if type(event) is ProductEvent else None
+        return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at, claims)
 
 
 def _assure_strict(raw: bytes, document: dict[str, Any]) -> None:

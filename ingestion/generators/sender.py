@@ -15,8 +15,10 @@ from urllib.parse import unquote
 
 import httpx
 
-from ingestion.generators.engagement import EngagementStream, GeneratedEvent, StreamPlan
-from ingestion.generators.truth import GroundTruth
+from ingestion.contracts.families import Family
+from ingestion.generators.engagement import EngagementStream
+from ingestion.generators.stream import EventStream, GeneratedEvent, StreamPlan
+from ingestion.generators.truth import Truth
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 3.0
@@ -52,20 +54,16 @@ class SendReport:
     events_per_second: float
     app_id: str
     receipts: str | None
-    truth: GroundTruth
+    truth: Truth
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with the truth's totals but not its cells."""
-        summary = {key: value for key, value in asdict(self).items() if key != "truth"}
-        truth = self.truth.as_dict()
-        for detail in ("cells", "by_user"):
-            del truth[detail]
-        return {**summary, "truth": truth}
+        return {**asdict(self), "truth": self.truth.summary()}
 
 
 def send_events(
     target: SendTarget,
-    plan: StreamPlan,
+    plan: StreamPlan | EventStream,
     *,
     batch_size: int = 100,
     single: bool = False,
@@ -76,11 +74,11 @@ def send_events(
     sleep: Callable[[float], None] = time.sleep,
     transport: httpx.BaseTransport | None = None,
 ) -> SendReport:
-    """Sends the whole plan and reports. `progress` gets the lines done, `should_stop` ends it early after a batch.
+    """Sends a whole stream (of a plan: engagements) and reports. `progress` gets the lines done, `should_stop` ends it early after a batch.
 
     Raises: UnreachableError, SendError.
     """
-    stream = EngagementStream(plan)
+    stream = EngagementStream(plan) if isinstance(plan, StreamPlan) else plan
     if receipts_path is not None:
         receipts_path.parent.mkdir(parents=True, exist_ok=True)
     receipts = receipts_path.open("a", encoding="utf-8") if receipts_path is not None else None
@@ -92,7 +90,7 @@ def send_events(
             for batch in _batches(iter(stream), 1 if single else batch_size):
                 if should_stop():
                     break
-                _keep_pace(plan.rate, sender.sent + len(batch) - 1, started, sleep)
+                _keep_pace(stream.rate, sender.sent + len(batch) - 1, started, sleep)
                 sender.send(batch, single)
                 progress(sender.sent)
             seconds = time.perf_counter() - started
@@ -100,9 +98,7 @@ def send_events(
         if receipts is not None:
             receipts.close()
     truth = stream.truth()
-    if truth_path is not None:
-        truth_path.parent.mkdir(parents=True, exist_ok=True)
-        truth_path.write_text(json.dumps(truth.as_dict()) + "\n", encoding="utf-8")
+    write_truth(truth, truth_path)
     return SendReport(
         sent=sender.sent,
         accepted=sender.accepted,
@@ -114,6 +110,17 @@ def send_events(
         receipts=str(receipts_path) if receipts_path is not None else None,
         truth=truth,
     )
+
+
+def write_truth(truth: Truth, path: Path | None) -> None:
+    """Writes the whole ground truth as JSON, when there is somewhere to write it."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(truth.as_dict()) + "\n", encoding="utf-8")
+
+
+def _single_address(family: Family) -> str:
+    return "/api/v1/events" if family is Family.ENGAGEMENT else f"/v1/events/{family.value}"
 
 
 def _batches(events: Iterator[GeneratedEvent], size: int) -> Iterator[list[GeneratedEvent]]:
@@ -163,7 +170,7 @@ class _Sender:
         """The lines that must be sent again."""
         try:
             if single:
-                response = self._client.post("/api/v1/events", content=batch[0].raw)
+                response = self._client.post(_single_address(batch[0].family), content=batch[0].raw)
             else:
                 body = b"\n".join(event.raw for event in batch) + b"\n"
                 response = self._client.post(
@@ -176,7 +183,8 @@ class _Sender:
         if response.status_code not in (201, 202, 422):
             raise SendError(f"the ingestion API answered {response.status_code}: {response.text[:300]}")
         self.app_id = unquote(response.headers.get(APP_HEADER, self.app_id))
-        errors = [] if response.status_code == 201 else [{"index": 0}] if single else response.json().get("errors")
+        rejected_alone = [{"index": 0}] if response.status_code == 422 else []
+        errors = rejected_alone if single else response.json().get("errors")
         if errors is None:
             raise SendError(f"the ingestion API refused the batch: {response.text[:300]}")
         again = {error["index"] for error in errors if error.get("retryable")}

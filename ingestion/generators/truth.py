@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from ingestion.contracts.families import Family
+
 
 @dataclass(frozen=True)
 class TruthCell:
@@ -17,12 +19,16 @@ class TruthCell:
     unique_users: int
 
 
+class Story:
+    """What only one family's ground truth holds: a frozen dataclass of its generator."""
+
+
 @dataclass(frozen=True)
 class GroundTruth:
     """The counts that the platform must arrive at. `accepted` counts lines, `unique_events` counts event ids.
 
     `late` counts unique events whose time lies more than ten minutes before the anchor; the generator avoids times so near to ten
-    minutes that sending could tip them.
+    minutes that sending could tip them. Only engagements have platforms.
     """
 
     seed: int
@@ -40,10 +46,58 @@ class GroundTruth:
     by_hour: dict[str, int]
     by_user: dict[str, int]
     cells: tuple[TruthCell, ...]
+    family: Family = Family.ENGAGEMENT
+    story: Story | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON, without what grows with the number of users."""
+        return {name: value for name, value in asdict(self).items() if name not in ("cells", "by_user")}
+
+
+@dataclass(frozen=True)
+class MixedTruth:
+    """The ground truths of several families in one stream, and their sums."""
+
+    families: dict[str, GroundTruth]
+
+    @property
+    def accepted(self) -> int:
+        """Lines."""
+        return sum(truth.accepted for truth in self.families.values())
+
+    @property
+    def rejected(self) -> int:
+        """Lines."""
+        return sum(truth.rejected for truth in self.families.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Exact copies."""
+        return sum(truth.duplicates for truth in self.families.values())
+
+    @property
+    def late(self) -> int:
+        """Unique events."""
+        return sum(truth.late for truth in self.families.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return self._with_sums({name: truth.as_dict() for name, truth in self.families.items()})
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON, without what grows with the number of users."""
+        return self._with_sums({name: truth.summary() for name, truth in self.families.items()})
+
+    def _with_sums(self, families: dict[str, Any]) -> dict[str, Any]:
+        names = ("accepted", "rejected", "duplicates", "late")
+        return {**{name: getattr(self, name) for name in names}, "families": families}
+
+
+Truth = GroundTruth | MixedTruth
 
 
 class TruthRecorder:
@@ -71,7 +125,9 @@ class TruthRecorder:
         """A line that must be rejected."""
         self._rejected[kind] += 1
 
-    def result(self, seed: int, anchor: str) -> GroundTruth:
+    def result(
+        self, seed: int, anchor: str, family: Family = Family.ENGAGEMENT, story: Story | None = None
+    ) -> GroundTruth:
         """The truth of everything noted so far."""
         by_type: Counter[str] = Counter()
         by_platform: Counter[str] = Counter()
@@ -81,9 +137,10 @@ class TruthRecorder:
         for (hour, event_type, platform), users in sorted(self._users.items()):
             count = users.total()
             by_type[event_type] += count
-            by_platform[platform] += count
+            if platform:
+                by_platform[platform] += count
             by_hour[hour] += count
-            by_user += users
+            by_user.update(users)
             cells.append(TruthCell(hour, event_type, platform, count, len(users)))
         rejected = self._rejected.total()
         return GroundTruth(
@@ -102,4 +159,6 @@ class TruthRecorder:
             by_hour=dict(sorted(by_hour.items())),
             by_user=dict(sorted(by_user.items())),
             cells=tuple(cells),
+            family=family,
+            story=story,
         )

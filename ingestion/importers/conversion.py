@@ -28,7 +28,7 @@ class ConvertedRow(msgspec.Struct, gc=False):
     """The event that a row says."""
 
     body: bytes
-    family: Family
+    family: Family | None  # None: the one that its fields name
 
 
 class _Unusable(Exception):  # noqa: N818 - control flow inside this module
@@ -44,10 +44,10 @@ class RowConverter:
         columns = mapping.columns
         self._header = header
         self._time_format = mapping.time.format
-        self._event_id = _lookup(columns.event_id) if columns.event_id else None
-        self._event_type = _lookup(columns.event_type) if columns.event_type else None
-        self._user_id = _lookup(columns.user_id)
-        self._timestamp = _lookup(columns.timestamp)
+        self._event_id = _lookup(columns.event_id) if columns and columns.event_id else None
+        self._event_type = _lookup(columns.event_type) if columns and columns.event_type else None
+        self._user_id = _lookup(columns.user_id if columns else "user_id")
+        self._timestamp = _lookup(columns.timestamp if columns else "timestamp")
         self._by_type: dict[str, _RuleApplication] = {}
         self._default: _RuleApplication | None = None
         for rule in reversed(mapping.rules):  # earlier rules win
@@ -67,6 +67,8 @@ class RowConverter:
             application = self._by_type.get(event_type, self._default)
             if application is None:
                 raise _Unusable(Reason.UNKNOWN_FAMILY, f"no rule for the event type {event_type[:100]!r}")
+            if application.rule.verbatim:
+                return _as_it_is(row, application.rule.family)
             body: dict[str, Any] = {
                 "event_id": self._id_of(document, row),
                 "event_type": application.rule.rename or event_type,
@@ -104,6 +106,12 @@ class RowConverter:
             return parse_time(value, self._time_format)
         except TimestampError as error:
             raise _Unusable(Reason.INVALID_FIELD, f"timestamp: {error}") from None
+
+
+def _as_it_is(row: Row, family: Family | None) -> ConvertedRow:
+    if row.cells is not None:
+        raise _Unusable(Reason.MALFORMED_ROW, "a row of CSV is no event: only NDJSON can be taken verbatim")
+    return ConvertedRow(row.raw, family)
 
 
 class _RuleApplication:

@@ -22,6 +22,12 @@ A few lines of TOML, for example:
     [[rules]]
     family = "generic"
     payload = "payload"          # one column that is an object, or a table name → column
+
+Rows that are events already (NDJSON, each with an event_id) are taken as they are, whatever their family; a mapping of such rules
+alone needs no columns:
+
+    [[rules]]
+    verbatim = true              # of the family that its fields name, or of `family` when that is given
 """
 
 import hashlib
@@ -61,7 +67,8 @@ class TimeRule(_Part):
 class Rule(_Part):
     """What becomes of the rows of some types."""
 
-    family: Literal[Family.ENGAGEMENT, Family.GENERIC]
+    family: Family | None = None
+    verbatim: bool = False
     types: tuple[str, ...] = ()
     rename: str | None = None
     fields: dict[str, ColumnPath] = {}
@@ -71,7 +78,12 @@ class Rule(_Part):
 
     @model_validator(mode="after")
     def _fits_its_family(self) -> "Rule":
-        if self.family is Family.ENGAGEMENT:
+        if self.verbatim:
+            if self.rename or self.fields or self.metadata or self.constants or self.payload is not None:
+                raise ValueError("a verbatim rule changes nothing: it has types and family only")
+        elif self.family not in (Family.ENGAGEMENT, Family.GENERIC):
+            raise ValueError("columns can become engagement or generic; events of other families come verbatim")
+        elif self.family is Family.ENGAGEMENT:
             unknown = (set(self.fields) | set(self.constants)) - _ENGAGEMENT_FIELDS
             if unknown or self.payload is not None:
                 raise ValueError(f"engagement knows no {sorted(unknown) or 'payload'}; use metadata, or family generic")
@@ -83,7 +95,7 @@ class Rule(_Part):
 class ImportMapping(_Part):
     """A whole mapping file."""
 
-    columns: Columns
+    columns: Columns | None = None
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     time: TimeRule = TimeRule()
     format: FileFormat | None = None
@@ -91,7 +103,10 @@ class ImportMapping(_Part):
 
     @model_validator(mode="after")
     def _types_are_decided(self) -> "ImportMapping":
-        if self.columns.event_type is None and (len(self.rules) > 1 or self.rules[0].rename is None):
+        if self.columns is None:
+            if not all(rule.verbatim and not rule.types for rule in self.rules):
+                raise ValueError("columns may be missing only where all rules are verbatim and without types")
+        elif self.columns.event_type is None and (len(self.rules) > 1 or self.rules[0].rename is None):
             raise ValueError("without columns.event_type there must be one rule, and its rename is the type")
         return self
 

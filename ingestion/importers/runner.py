@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from ingestion.contracts.clocks import format_utc
-from ingestion.contracts.families import only
+from ingestion.contracts.families import detect_family, only
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.topics import MAX_VALUE_SIZE_BYTES
 from ingestion.contracts.validation import Rejection, Validator, ValidEvent, Verdict
@@ -175,7 +175,13 @@ class Importer:
     def _judge(self, converted: ConvertedRow) -> Verdict:
         if len(converted.body) > MAX_VALUE_SIZE_BYTES:
             return Rejection(Reason.BODY_TOO_LARGE, f"the event is larger than {MAX_VALUE_SIZE_BYTES} bytes")
-        return self._validator.judge(converted.body, only(converted.family))
+        rule = detect_family if converted.family is None else only(converted.family)
+        verdict = self._validator.judge(converted.body, rule)
+        if isinstance(verdict, ValidEvent) and verdict.event_id is None:
+            # Only verbatim events can lack one. An id made here would be another one when the file is imported again.
+            message = "an event that is imported verbatim needs an event_id"
+            return Rejection(Reason.MISSING_FIELD, message, None, verdict.event_type, verdict.user_id)
+        return verdict
 
     def _accept(self, chunk: _Chunk, body: bytes, event: ValidEvent) -> None:
         assert event.event_id is not None, "a converted row always has an id"

@@ -134,3 +134,16 @@ idempotency_keys = sa.Table(
     _at("expires_at", nullable=False),
     sa.Index("idempotency_keys_expiry", "expires_at"),
 )
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    sa.Column("app_id", sa.Text, primary_key=True),
+    sa.Column("experiment_id", sa.Text, primary_key=True),
+    sa.Column("variants", JSONB, nullable=False, comment="names in order; the first is the control"),
+    sa.Column("shares", JSONB, nullable=False, comment="configured shares in the order of the variants, sum 1"),
+    _at("starts_at"),
+    _at("ends_at"),
+    _at("created_at", nullable=False, now=True),
+    _at("updated_at", nullable=False, now=True),
+)

@@ -11,6 +11,7 @@ import httpx
 
 from ingestion.api.app import SharedParts, create_app
 from ingestion.api.auth import InMemoryKeyRing, KeyFinder, MemoryKey
+from ingestion.api.experiments import InMemoryExperiments
 from ingestion.api.ledger import InMemoryLedger
 from ingestion.settings import IngestionSettings
 from ingestion.sinks import EventSink, InMemorySink
@@ -70,9 +71,18 @@ class EdgeClient:
         **settings: Any,
     ) -> None:
         self.ledger = InMemoryLedger()
+        self.experiments = InMemoryExperiments()
         self.settings = IngestionSettings.model_validate({"ledger_flush_seconds": 0.05, **settings})
         ring = keys or InMemoryKeyRing({WRITE_KEY: MemoryKey("shop"), READ_KEY: MemoryKey("shop", "read")})
-        self.app = create_app(self.settings, sink, ring, self.ledger, clock=lambda: NOW, shared=shared)
+        self.app = create_app(
+            self.settings,
+            sink,
+            ring,
+            self.ledger,
+            experiments=self.experiments,
+            clock=lambda: NOW,
+            shared=shared,
+        )
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "EdgeClient":
@@ -98,9 +108,9 @@ class EdgeClient:
         """POST."""
         return self.request("POST", path, **arguments)
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **arguments: Any) -> httpx.Response:
         """GET."""
-        return self.request("GET", path)
+        return self.request("GET", path, **arguments)
 
 
 @contextmanager

@@ -26,6 +26,9 @@ def load(tmp_path: Path, text: str):  # type: ignore[no-untyped-def]  # test sho
         (GOOD + 'fields = { content_id = "c" }\n', "belong to engagement"),
         (GOOD.replace("generic", "engagement") + 'fields = { colour = "c" }\n', "colour"),
         (GOOD.replace('event_type = "k"\n', ""), "columns.event_type"),
+        (GOOD.replace("generic", "social"), "verbatim"),
+        (GOOD + 'verbatim = true\nrename = "x"\n', "verbatim rule changes nothing"),
+        ('[[rules]]\nfamily = "generic"\n', "columns may be missing only"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, told: str) -> None:
