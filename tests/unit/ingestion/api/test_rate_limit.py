@@ -166,6 +166,13 @@ def test_too_many_requests_are_429_with_the_fields_of_the_draft_and_other_keys_g
         assert len(sink.records) == 6
 
 
+def test_guessing_keys_is_limited_by_address_and_stops_no_key() -> None:
+    with running_edge(rate_limit_requests=5) as (client, _):
+        guesses = [client.post("/api/v1/events", headers={"X-API-Key": f"tmw_{n}"}).status_code for n in range(7)]
+        assert guesses == [401] * 5 + [429] * 2
+        assert client.post("/api/v1/events", json=engagement(), headers={"X-API-Key": WRITE_KEY}).status_code == 201
+
+
 def test_the_whole_guard_takes_less_than_ten_microseconds_of_a_request() -> None:
     """CPU time, the best of several rounds: other processes of the machine do not count."""
     ring = InMemoryKeyRing({WRITE_KEY: MemoryKey("shop")})
