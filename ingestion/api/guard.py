@@ -27,17 +27,15 @@ class Guard:
         self._clock = clock
 
     async def admit(self, headers: Headers, address: str) -> Caller:
-        """The caller, when it may send. `address` is the client's, for callers without a key. Raises: RequestError."""
-        caller = await self._authenticator.identify(headers, address)
+        """The caller, when it may send. `address` is the client's, for callers without a valid key. Raises: RequestError."""
         try:
-            await self._limiter.admit(caller.bucket_id)
-        except RateLimitedError as error:
-            policy = error.policy
-            raise RequestError(
-                ErrorCode.RATE_LIMITED,
-                f"{error}; try again in {error.retry_after_seconds} s",
-                _fields(policy, error.retry_after_seconds),
-            ) from None
+            caller = await self._authenticator.identify(headers, address)
+        except RequestError as error:
+            if error.status == 401:
+                # Guessing keys is limited too.
+                await self._limit(f"refused/{address}")
+            raise
+        await self._limit(caller.bucket_id)
         if self._quota.max_events:
             try:
                 await self._quota.assure(caller.app_id, self._clock())
@@ -48,6 +46,16 @@ class Guard:
                     {"Retry-After": str(error.retry_after_seconds)},
                 ) from None
         return caller
+
+    async def _limit(self, bucket_id: str) -> None:
+        try:
+            await self._limiter.admit(bucket_id)
+        except RateLimitedError as error:
+            raise RequestError(
+                ErrorCode.RATE_LIMITED,
+                f"{error}; try again in {error.retry_after_seconds} s",
+                _fields(error.policy, error.retry_after_seconds),
+            ) from None
 
 
 def _fields(policy: RatePolicy, retry_after_seconds: int) -> dict[str, str]:

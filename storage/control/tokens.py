@@ -106,11 +106,12 @@ class Tokens:
     def _token(self, claims: Mapping[str, Any]) -> Token:
         name = self._settings.app_claim
         app_id = claims.get(name)
-        if not isinstance(app_id, str) or not 1 <= len(app_id) <= MAX_NAME_CHARACTERS:
-            raise AppMissingError(f"the token names no app: its claim {name!r} must be a text")
-        subject = str(claims.get("sub") or claims.get("client_id") or "")[:MAX_NAME_CHARACTERS]
+        if not isinstance(app_id, str) or not 1 <= len(app_id) <= MAX_NAME_CHARACTERS or not app_id.isprintable():
+            raise AppMissingError(f"the token names no app: its claim {name!r} must be a printable text")
+        # Part of the rate limit's bucket: what a database cannot store must not get there.
+        subject = "".join(filter(str.isprintable, str(claims.get("sub") or claims.get("client_id") or "")))
         left = float(claims["exp"]) + self._settings.leeway_seconds - self._now()
-        return Token(app_id, subject, _scopes(claims), max(0.0, min(left, _TRUSTED_SECONDS)))
+        return Token(app_id, subject[:MAX_NAME_CHARACTERS], _scopes(claims), max(0.0, min(left, _TRUSTED_SECONDS)))
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

@@ -122,10 +122,12 @@ def test_apps_with_keys_that_cannot_be_read_stop_nobody(monkeypatch: pytest.Monk
 class _RevocableRing(InMemoryKeyRing):
     """A ring from which keys can be taken."""
 
-    def find(self, plaintext: str) -> FoundKey | None:
-        return None if self.is_revoked else super().find(plaintext)
+    is_revoked = is_broken = False
 
-    is_revoked = False
+    def find(self, plaintext: str) -> FoundKey | None:
+        if self.is_broken:
+            raise ConnectionError("key store is away")
+        return None if self.is_revoked else super().find(plaintext)
 
 
 def test_a_revoked_key_is_believed_for_two_seconds_at_most() -> None:
@@ -142,6 +144,9 @@ def test_a_revoked_key_is_believed_for_two_seconds_at_most() -> None:
         for _ in range(2):
             with pytest.raises(RequestError, match="unknown or revoked"):
                 await authenticator.identify(headers, "")
+        ring.is_broken = True
+        with pytest.raises(RequestError, match="does not answer"):
+            await authenticator.identify(headers, "")
 
     asyncio.run(run())
 
