@@ -19,6 +19,7 @@ from ingestion.api.idempotency import IdempotencyKeys
 from ingestion.api.intake import Intake, Receipt, Sender
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
+from ingestion.contracts.registry import REGISTRY, Contract, UnknownContractError
 from ingestion.contracts.strict_json import StrictJsonError
 from ingestion.contracts.validation import Rejection, ValidEvent
 from ingestion.settings import IngestionSettings
@@ -26,6 +27,8 @@ from ingestion.sinks.records import new_event_ids
 
 # Tells the sender which app its events belong to; receipts carry it.
 APP_HEADER = "X-Tidemark-App"
+# Names the contract, with its version, that every event of the request keeps.
+CONTRACT_HEADER = "X-Tidemark-Contract"
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
@@ -97,7 +100,7 @@ class Edge:
         trace_parent = request.headers.get("traceparent")
         if trace_parent is not None and not _TRACE_PARENT.match(trace_parent):
             trace_parent = None
-        sender = Sender(app_id, self.clock(), trace_parent)
+        sender = Sender(app_id, self.clock(), trace_parent, _chosen_contract(request))
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
     async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:
@@ -122,3 +125,11 @@ class Edge:
     async def keep_unreadable(self, arrival: Arrival, error: StrictJsonError) -> None:
         """Keeps a batch body that is no list of events as one dead letter. Raises: RequestError when it cannot be kept."""
         await self.intake.keep(arrival.body, Rejection(error.reason, error.message), arrival.sender)
+
+
+def _chosen_contract(request: Request) -> Contract | None:
+    name = request.headers.get(CONTRACT_HEADER)
+    try:
+        return None if name is None else REGISTRY.choose(name)
+    except UnknownContractError as error:
+        raise RequestError(ErrorCode.INVALID_HEADER, f"{CONTRACT_HEADER}: {error}") from None

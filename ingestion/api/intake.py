@@ -16,6 +16,7 @@ from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
+from ingestion.contracts.registry import Contract
 from ingestion.contracts.validation import Rejection, Validator, ValidEvent
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
@@ -27,11 +28,12 @@ NOT_DELIVERED = "not_delivered"
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sends, when it arrived, and the trace it belongs to."""
+    """Who sends, when it arrived, the trace it belongs to, and the contract that all its events keep where the sender names one."""
 
     app_id: str
     received_at: datetime
     trace_parent: str | None = None
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,11 @@ class Intake:
         event_id_of: Callable[[ValidEvent], str] | None,
     ) -> Iterator[OutgoingRecord]:
         """The records of the slice, one by one; notes in `part` what is rejected."""
-        max_bytes = self._event_max_bytes
+        max_bytes, contract = self._event_max_bytes, sender.contract
         judge, stamp = validator.judge, stamper.stamp
         fresh_ids: list[str] = []
         for position, raw in enumerate(events):
-            verdict = judge(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
+            verdict = judge(raw, family_rule, contract) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.app_id is not None:
                 verdict = _of_own_app(verdict, sender.app_id)
             if type(verdict) is ValidEvent:
