@@ -12,7 +12,7 @@ from ingestion.contracts.families import only
 from ingestion.contracts.formats import dictionary, json_schema, sql
 from ingestion.contracts.registry import CONTRACTS
 from ingestion.contracts.validation import Validator, ValidEvent
-from tests.integration.dbt_project import bodies
+from tests.fixtures import bodies
 from tests.unit.ingestion.builders import NOW
 
 
