@@ -17,6 +17,7 @@ COMMAND_MODULES = (
     "cli.settle",
     "cli.verify",
     "cli.recover",
+    "cli.contracts",
 )
 
 

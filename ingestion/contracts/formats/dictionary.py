@@ -23,6 +23,11 @@ def render(contracts: Iterable[Contract] = tuple(CONTRACTS.values())) -> str:
     return "\n".join([HEAD, *(line for contract in contracts for line in _contract(contract))]) + "\n"
 
 
+def section(contract: Contract) -> str:
+    """The part of one contract."""
+    return "\n".join(_contract(contract)) + "\n"
+
+
 def _contract(contract: Contract) -> Iterator[str]:
     [schema], named = components([contract], _REF)
     yield f"## {contract.name}\n"
