@@ -3,7 +3,7 @@
 -- download/1
 `event_id` STRING COMMENT 'The client\'s id of the event: copies of it count once.',
 `timestamp` BIGINT COMMENT 'Milliseconds since 1970-01-01 UTC. Unit: ms.',
-`user_id` STRING COMMENT '1 to 100 characters after trimming. Personal data: identifier.',
-`content` STRUCT<`content_id`: STRING, `title`: STRING, `type`: STRING, `category`: STRING, `size_mb`: DOUBLE COMMENT 'Unit: MiB.', `price`: DOUBLE COMMENT 'In the shop\'s currency.'> COMMENT 'What was downloaded.',
-`download` STRUCT<`status`: STRING, `duration_seconds`: DOUBLE COMMENT 'Unit: s.', `speed_mbps`: DOUBLE COMMENT 'Unit: Mbit/s.', `error_code`: STRING, `error_message`: STRING> COMMENT 'How it went.',
-`user_context` STRUCT<`region`: STRING, `city`: STRING COMMENT 'Personal data: personal.', `device`: STRING, `os_version`: STRING, `connection_type`: STRING> COMMENT 'Where and on what.'
+`user_id` STRING COMMENT 'Who did it: the application\'s own id of the user. Without surrounding white space it has 1 to 100 characters. Personal data: identifier.',
+`content` STRUCT<`content_id`: STRING COMMENT 'An id of the application\'s own.', `title`: STRING COMMENT 'Its name for people.', `type`: STRING COMMENT 'Kind of content, such as video.', `category`: STRING COMMENT 'Its subject.', `size_mb`: DOUBLE COMMENT 'Size of the whole. Unit: MiB.', `price`: DOUBLE COMMENT 'In the shop\'s currency.'> COMMENT 'What was downloaded.',
+`download` STRUCT<`status`: STRING COMMENT 'How it ended.', `duration_seconds`: DOUBLE COMMENT 'From its start to its end. Unit: s.', `speed_mbps`: DOUBLE COMMENT 'Mean speed. Unit: Mbit/s.', `error_code`: STRING COMMENT 'Why it failed, for machines.', `error_message`: STRING COMMENT 'Why it failed, for people.'> COMMENT 'How it went.',
+`user_context` STRUCT<`region`: STRING COMMENT 'Part of the world.', `city`: STRING COMMENT 'City of the user. Personal data: personal.', `device`: STRING COMMENT 'Kind of device.', `os_version`: STRING COMMENT 'Version of its operating system.', `connection_type`: STRING COMMENT 'Kind of connection, such as wifi.'> COMMENT 'Where and on what.'

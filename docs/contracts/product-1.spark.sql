@@ -2,14 +2,14 @@
 
 -- product/1
 `event_id` STRING COMMENT 'The client\'s id of the event: copies of it count once.',
-`event_type` STRING,
-`user_id` STRING COMMENT '1 to 100 characters after trimming. Personal data: identifier.',
+`event_type` STRING COMMENT 'What happened.',
+`user_id` STRING COMMENT 'Who did it: the application\'s own id of the user. Without surrounding white space it has 1 to 100 characters. Personal data: identifier.',
 `event_ts` BIGINT COMMENT 'Milliseconds since 1970-01-01 UTC. Unit: ms.',
 `event_time` BIGINT COMMENT 'The older name of event_ts. Unit: ms.',
-`experiment_id` STRING,
+`experiment_id` STRING COMMENT 'The experiment that the user was in.',
 `variant` STRING COMMENT 'One of the experiment\'s; required with experiment_id.',
 `producer_ts` BIGINT COMMENT 'When the client sent it, by its own clock. Unit: ms.',
-`properties` STRING,
-`sdk_version` STRING,
-`source` STRING,
+`properties` STRING COMMENT 'Whatever belongs to it.',
+`sdk_version` STRING COMMENT 'The version of the client library.',
+`source` STRING COMMENT 'Which part of the application sent it.',
 `app_id` STRING COMMENT 'The key\'s app; another one is refused.'

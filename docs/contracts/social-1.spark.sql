@@ -4,34 +4,34 @@
 `event_type` STRING,
 `event_id` STRING COMMENT 'The client\'s id of the event: copies of it count once.',
 `timestamp` STRING COMMENT 'RFC 3339 (no zone means UTC), or an epoch number: seconds up to 2e10, milliseconds above.',
-`user_id` STRING COMMENT '1 to 100 characters after trimming. Personal data: identifier.',
-`handle` STRING COMMENT 'Personal data: personal.'
+`user_id` STRING COMMENT 'Who did it: the application\'s own id of the user. Without surrounding white space it has 1 to 100 characters. Personal data: identifier.',
+`handle` STRING COMMENT 'The name that others see. Personal data: personal.'
 
 -- social/1 post_created
 `event_type` STRING,
 `event_id` STRING COMMENT 'The client\'s id of the event: copies of it count once.',
 `timestamp` STRING COMMENT 'RFC 3339 (no zone means UTC), or an epoch number: seconds up to 2e10, milliseconds above.',
-`post_id` STRING,
-`author` STRING COMMENT '1 to 100 characters after trimming. Personal data: identifier.',
-`text` STRING COMMENT 'Personal data: personal.',
-`hashtags` ARRAY<STRING> COMMENT '1 to 4.'
+`post_id` STRING COMMENT 'Id of the post.',
+`author` STRING COMMENT 'Who did it: the application\'s own id of the user. Without surrounding white space it has 1 to 100 characters. Personal data: identifier.',
+`text` STRING COMMENT 'What was written. Personal data: personal.',
+`hashtags` ARRAY<STRING> COMMENT '1 to 4 words that it is filed under.'
 
 -- social/1 comment_created
 `event_type` STRING,
 `event_id` STRING COMMENT 'The client\'s id of the event: copies of it count once.',
 `timestamp` STRING COMMENT 'RFC 3339 (no zone means UTC), or an epoch number: seconds up to 2e10, milliseconds above.',
-`comment_id` STRING,
-`post_id` STRING,
-`author` STRING COMMENT '1 to 100 characters after trimming. Personal data: identifier.',
-`parent_id` STRING,
-`text` STRING COMMENT 'Personal data: personal.',
-`upvotes` BIGINT
+`comment_id` STRING COMMENT 'Id of the comment.',
+`post_id` STRING COMMENT 'Id of the post.',
+`author` STRING COMMENT 'Who did it: the application\'s own id of the user. Without surrounding white space it has 1 to 100 characters. Personal data: identifier.',
+`parent_id` STRING COMMENT 'The comment that this one answers.',
+`text` STRING COMMENT 'What was written. Personal data: personal.',
+`upvotes` BIGINT COMMENT 'How many liked it so far.'
 
 -- social/1 engagement_created
 `event_type` STRING,
 `event_id` STRING COMMENT 'The client\'s id of the event: copies of it count once.',
 `timestamp` STRING COMMENT 'RFC 3339 (no zone means UTC), or an epoch number: seconds up to 2e10, milliseconds above.',
-`user_id` STRING COMMENT '1 to 100 characters after trimming. Personal data: identifier.',
-`target_type` STRING,
-`target_id` STRING,
-`kind` STRING
+`user_id` STRING COMMENT 'Who did it: the application\'s own id of the user. Without surrounding white space it has 1 to 100 characters. Personal data: identifier.',
+`target_type` STRING COMMENT 'What the engagement is with.',
+`target_id` STRING COMMENT 'Id of the post or comment.',
+`kind` STRING COMMENT 'What was done.'

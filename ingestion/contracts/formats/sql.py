@@ -11,6 +11,7 @@ import msgspec.inspect as inspect
 
 from ingestion.contracts.families import Family
 from ingestion.contracts.fields import MAX_USER_ID_LENGTH, EventId, Timestamp, UserId
+from ingestion.contracts.formats.fields import shapes_of, without_none
 from ingestion.contracts.registry import CONTRACTS, Contract
 from ingestion.contracts.rules import AnyOf, Needs, Same
 
@@ -88,7 +89,7 @@ def _nested_macro(contracts: list[Contract]) -> str:
     nested: dict[str, list[str]] = {}
     for _, shape in _other_shapes(contracts):
         for field in shape.fields:
-            kind, _ = _without_none(field.type)
+            kind, _ = without_none(field.type)
             if isinstance(kind, inspect.StructType):
                 inside = nested.setdefault(field.encode_name, [])
                 inside += [inner.encode_name for inner in kind.fields if inner.encode_name not in inside]
@@ -128,7 +129,7 @@ def _envelope_macro(contracts: list[Contract]) -> str:
 def _other_shapes(contracts: list[Contract]) -> list[tuple[Contract, inspect.StructType]]:
     """The shapes of the other families."""
     others = [contract for contract in contracts if contract.family not in _COMMON_FAMILIES]
-    return [(contract, shape) for contract in others for shape in _shapes(contract)]
+    return [(contract, shape) for contract in others for shape in shapes_of(contract.shape)]
 
 
 def _is_of(contract: Contract, shape: inspect.StructType) -> str:
@@ -144,7 +145,7 @@ class _Rules:
         self._common = common
 
     def lines(self) -> Iterator[str]:
-        shapes = _shapes(self._contract)
+        shapes = shapes_of(self._contract.shape)
         tag_field = shapes[0].tag_field
         if tag_field is None:
             yield from self._object(shapes[0], "document", "")
@@ -172,7 +173,7 @@ class _Rules:
         for field in shape.fields:
             name = field.encode_name
             value, label = self._value(path, name), f"{path}{name}"
-            kind, may_be_null = _without_none(field.type)
+            kind, may_be_null = without_none(field.type)
             if field.required or not may_be_null:
                 yield self._presence(value, name, label, parent, has_default=not field.required)
             is_present = "" if field.required else f"{value} is not null and "
@@ -249,32 +250,15 @@ class _Rules:
                 return f"when {one} is not null and {other} is null then 'missing_field:{rule.names[1]}'"
 
 
-def _shapes(contract: Contract) -> list[inspect.StructType]:
-    info = inspect.type_info(contract.shape)
-    options = info.types if isinstance(info, inspect.UnionType) else (info,)
-    return [option for option in options if isinstance(option, inspect.StructType)]
-
-
 def _field_names(*contracts: Contract) -> list[str]:
     """The names of top-level fields, each once, in order."""
     names: dict[str, None] = {}
     for contract in contracts:
-        for shape in _shapes(contract):
+        for shape in shapes_of(contract.shape):
             if shape.tag_field is not None:
                 names[shape.tag_field] = None
             names.update(dict.fromkeys(field.encode_name for field in shape.fields))
     return list(names)
-
-
-def _without_none(kind: inspect.Type) -> tuple[inspect.Type, bool]:
-    """(the type, whether null is allowed besides)."""
-    if isinstance(kind, inspect.Metadata):
-        inner, may_be_null = _without_none(kind.type)
-        return (inner if may_be_null else kind), may_be_null
-    if isinstance(kind, inspect.UnionType) and any(isinstance(item, inspect.NoneType) for item in kind.types):
-        rest = tuple(item for item in kind.types if not isinstance(item, inspect.NoneType))
-        return (rest[0] if len(rest) == 1 else inspect.UnionType(rest)), True
-    return kind, False
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:
