@@ -6,7 +6,7 @@ hand in dbt_project/models/columns.md.
 
 from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import Family
-from ingestion.contracts.formats.fields import meaning, shapes_of, without_none, words_of
+from ingestion.contracts.formats.fields import event_types, meaning, shapes_of, without_none, words_of
 from ingestion.contracts.registry import CONTRACTS
 from streaming.schemas import BRONZE_COLUMNS
 
@@ -80,20 +80,10 @@ def _event_types() -> str:
         types: dict[str, None] = {}
         for contract in CONTRACTS.values():
             if contract.family is family:
-                types |= dict.fromkeys([contract.event_type] if contract.event_type else _types_of(contract.shape))
+                types |= dict.fromkeys(event_types(contract))
         parts.append(f"{family.value}: {_listed([*types]) if types else 'the name that its client gives'}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _types_of(shape: object) -> list[str]:
-    found: list[str] = []
-    for struct in shapes_of(shape):
-        if struct.tag_field is not None:
-            found.append(str(struct.tag))
-        else:
-            found += words_of(next(field.type for field in struct.fields if field.encode_name == "event_type"))
-    return found
 
 
 def _listed(words: list[str]) -> str:

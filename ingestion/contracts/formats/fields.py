@@ -1,8 +1,25 @@
 """What a contract's field says about itself: words, meaning, unit and whose data it is. Read from the msgspec types."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec.inspect as inspect
+
+from ingestion.contracts.families import Family
+from ingestion.contracts.registry import Contract
+
+# The fields that silver has in columns of their own, for whatever family.
+ENVELOPE_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "event_id": "event_id",
+        "event_type": "event_type",
+        "timestamp": "occurred_at",
+        "event_ts": "occurred_at",
+        "event_time": "occurred_at",
+        "app_id": "app_id",
+    }
+)
 
 
 def shapes_of(shape: Any) -> list[inspect.StructType]:
@@ -47,3 +64,25 @@ def words_of(kind: inspect.Type) -> list[str]:
     while isinstance(inner, inspect.Metadata):
         inner = inner.type
     return [str(value) for value in inner.values] if isinstance(inner, inspect.LiteralType) else []
+
+
+def event_types(contract: Contract) -> list[str]:
+    """The types of its events; none where the client names them as it likes."""
+    if contract.event_type is not None:
+        return [contract.event_type]
+    found: list[str] = []
+    for struct in shapes_of(contract.shape):
+        if struct.tag_field is not None:
+            found.append(str(struct.tag))
+        else:
+            found += words_of(next(field.type for field in struct.fields if field.encode_name == "event_type"))
+    return found
+
+
+def silver_column(family: Family, name: str, *, is_user_id: bool) -> str:
+    """Where silver.events has a field of the body itself: a column, or `payload` for what only one of the other families has."""
+    if is_user_id:
+        return "user_id"
+    if name in ENVELOPE_COLUMNS:
+        return ENVELOPE_COLUMNS[name]
+    return name if family is Family.ENGAGEMENT else "payload"

@@ -11,7 +11,7 @@ import msgspec.inspect as inspect
 
 from ingestion.contracts.families import Family
 from ingestion.contracts.fields import MAX_USER_ID_LENGTH, EventId, Timestamp, UserId
-from ingestion.contracts.formats.fields import shapes_of, without_none
+from ingestion.contracts.formats.fields import ENVELOPE_COLUMNS, shapes_of, without_none
 from ingestion.contracts.registry import CONTRACTS, Contract
 from ingestion.contracts.rules import AnyOf, Needs, Same
 
@@ -20,7 +20,6 @@ GENERATED = (
 )
 # Parsed for every body. Other families' fields are parsed only where the contract asks for them.
 _COMMON_FAMILIES = (Family.ENGAGEMENT, Family.GENERIC)
-_ENVELOPE = frozenset({"event_id", "event_type", "timestamp", "event_ts", "event_time", "app_id"})
 _MILLISECONDS = (-62_135_596_800_000, 253_402_300_799_999)
 """The years 1 to 9999."""
 
@@ -120,7 +119,7 @@ def _envelope_macro(contracts: list[Contract]) -> str:
     lines += ["{% macro without_envelope() -%}", "    case"]
     for contract, shape in _other_shapes(contracts):
         known = {field.name: field.type for field in shape.fields} | ({"event_type": None} if shape.tag_field else {})
-        patch = {name: None for name, kind in known.items() if name in _ENVELOPE or kind == _USER_ID}
+        patch = {name: None for name, kind in known.items() if name in ENVELOPE_COLUMNS or kind == _USER_ID}
         lines.append(f"        when {_is_of(contract, shape)} then '{json.dumps(patch)}'")
     lines += ["    end", "{%- endmacro %}"]
     return "\n".join(lines) + "\n"

@@ -81,4 +81,4 @@ def test_meaning_unit_and_personal_data_are_comments(spark: "SparkSession") -> N
     assert user.metadata["comment"].endswith("Personal data: identifier.")
     assert "client's" in schema["event_id"].metadata["comment"]
     assert isinstance(download, StructType)
-    assert download["duration_seconds"].metadata["comment"] == "Unit: s."
+    assert download["duration_seconds"].metadata["comment"].endswith("Unit: s.")
