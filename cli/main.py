@@ -19,6 +19,7 @@ COMMAND_MODULES = (
     "cli.verify",
     "cli.recover",
     "cli.keys",
+    "cli.contracts",
 )
 
 

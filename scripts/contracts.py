@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from ingestion.contracts.formats import dictionary, json_schema, sql
-from scripts import error_pages
+from ingestion.contracts.formats import dictionary, json_schema, spark_ddl, sql
+from scripts import dbt_columns, error_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,9 +13,12 @@ def generated_files() -> dict[str, str]:
     """Path from the project's root → text, of everything that is generated."""
     return {
         "dbt_project/macros/contract_rules.sql": sql.render(),
+        "dbt_project/models/bronze/bronze.yml": dbt_columns.bronze_source(),
+        "dbt_project/models/contract_columns.md": dbt_columns.doc_blocks(),
         "docs/contracts/README.md": dictionary.render(),
         "docs/errors.md": error_pages.render(),
         **{f"docs/contracts/{name}": text for name, text in json_schema.files().items()},
+        **{f"docs/contracts/{name}": text for name, text in spark_ddl.files().items()},
     }
 
 

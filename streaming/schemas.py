@@ -19,22 +19,68 @@ class Column:
 
 
 BRONZE_COLUMNS = (
-    Column("kafka_topic", "string", "Topic that the record was read from.", nullable=False),
-    Column("kafka_partition", "int", "Partition of the topic.", nullable=False),
-    Column("kafka_offset", "bigint", "Offset in the partition; each lands exactly once.", nullable=False),
-    Column("kafka_timestamp", "timestamp", "When the broker appended the record.", nullable=False),
-    Column("event_hour", "timestamp", "UTC hour that the record is counted in; see event_date.", nullable=False),
-    Column("occurred_at", "timestamp", "The client's clock, from ce_time; null when unreadable."),
-    Column("received_at", "timestamp", "The ingestion API's clock, from ce_receivedat; null when unreadable."),
-    Column("ingested_at", "timestamp", "Stamp of the commit; grows strictly with commit order.", nullable=False),
-    Column("event_id", "string", "Id of the event, from ce_id."),
-    Column("app_id", "string", "Sending application, from ce_source; 'unknown' without one.", nullable=False),
+    Column("kafka_topic", "string", "Kafka topic of the record.", nullable=False),
+    Column("kafka_partition", "int", "Kafka partition of the record.", nullable=False),
+    Column(
+        "kafka_offset",
+        "bigint",
+        "Kafka offset of the record within its partition; each lands exactly once.",
+        nullable=False,
+    ),
+    Column(
+        "kafka_timestamp",
+        "timestamp",
+        "When the broker appended the record, by the broker's clock. UTC.",
+        nullable=False,
+    ),
+    Column(
+        "event_hour",
+        "timestamp",
+        "Start of the UTC hour that the record is filed under; see event_date.",
+        nullable=False,
+    ),
+    Column(
+        "occurred_at", "timestamp", "When it happened, by the client's clock, from ce_time; null when unreadable. UTC."
+    ),
+    Column(
+        "received_at", "timestamp", "When the ingestion API took it in, from ce_receivedat; null when unreadable. UTC."
+    ),
+    Column(
+        "ingested_at",
+        "timestamp",
+        "When it landed in bronze; grows with bronze's commit order, so that it orders copies. UTC.",
+        nullable=False,
+    ),
+    Column(
+        "event_id",
+        "string",
+        "The event's id within its application, from ce_id: given by the client, or made by the server.",
+    ),
+    Column(
+        "app_id",
+        "string",
+        "The application that sent the event, by its write key, from ce_source; `unknown` for a record without that stamp.",
+        nullable=False,
+    ),
     Column("event_type", "string", "Type of the event, from ce_type."),
-    Column("contract", "string", "Contract and version, from ce_dataschema."),
-    Column("dlq_stage", "string", "Where a dead letter was rejected: edge or consumer; null for events."),
-    Column("rejection_reason", "string", "Why the record is not an event; null when it is good at landing."),
-    Column("key", "binary", "Kafka key: the user id's bytes."),
-    Column("value", "binary", "The record's bytes, exactly as sent."),
+    Column(
+        "contract",
+        "string",
+        "The contract and version that the record was stamped with, from ce_dataschema, for instance `engagement/1`.",
+    ),
+    Column(
+        "dlq_stage",
+        "string",
+        "Where a dead letter was rejected: `edge` (it never was in a raw topic) or `consumer` (it points to a raw offset); "
+        "null for events.",
+    ),
+    Column(
+        "rejection_reason",
+        "string",
+        "Why the record was rejected at the edge or at landing; null when it was good so far.",
+    ),
+    Column("key", "binary", "The record's key: the user id, so that one user's events keep their order."),
+    Column("value", "binary", "The record's value: the event's bytes exactly as the client sent them."),
     Column(
         "headers",
         "array<struct<key:string,value:binary>>",
@@ -45,7 +91,8 @@ BRONZE_COLUMNS = (
     Column(
         "event_date",
         "date",
-        "UTC date of occurred_at when it is plausible, else of received_at when that is, else of kafka_timestamp.",
+        "UTC date that the record is filed under: of occurred_at when that is plausible, else of received_at when that is, "
+        "else of kafka_timestamp.",
         nullable=False,
     ),
 )

@@ -65,6 +65,17 @@
     ]) }}
 {%- endmacro %}
 
+{#- True for every version of a family. -#}
+{% macro is_of_family(family) -%}
+    {{ return({
+        "engagement": "contract in ('engagement/1')",
+        "product": "contract in ('product/1')",
+        "generic": "contract in ('generic/1')",
+        "social": "contract in ('social/1')",
+        "download": "contract in ('download/1')"
+    }[family]) }}
+{%- endmacro %}
+
 {#- The objects in bodies of other families, and the fields inside them; none where they are free. -#}
 {% macro nested_fields() -%}
     {{ return({

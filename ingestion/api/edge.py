@@ -22,6 +22,7 @@ from ingestion.api.idempotency import IdempotencyKeys, UsedKeys
 from ingestion.api.intake import Intake, Sender, Taken
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
+from ingestion.contracts.registry import REGISTRY, Contract, UnknownContractError
 from ingestion.contracts.strict_json import StrictJsonError
 from ingestion.contracts.validation import Rejection, ValidEvent
 from ingestion.settings import IngestionSettings
@@ -32,6 +33,8 @@ APP_HEADER = "X-Tidemark-App"
 # Names a batch in the answer and in the log: the client's own, if it is a plain word.
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+# Names the contract, with its version, that every event of the request keeps.
+CONTRACT_HEADER = "X-Tidemark-Contract"
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
@@ -94,8 +97,8 @@ class Edge:
         trace_parent = request.headers.get("traceparent")
         if trace_parent is not None and not _TRACE_PARENT.match(trace_parent):
             trace_parent = None
-        request_id = _request_id(request) if is_batch else ""
-        sender = Sender(caller.app_id, self.clock(), trace_parent, caller.guarded_apps, request_id)
+        request_id, contract = _request_id(request) if is_batch else "", _chosen_contract(request)
+        sender = Sender(caller.app_id, self.clock(), trace_parent, caller.guarded_apps, request_id, contract)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
     async def admit(self, headers: Headers, client: Address | tuple[str, int] | None) -> Caller:
@@ -135,3 +138,11 @@ def _request_id(request: Request) -> str:
     """What the client calls its request, or a fresh id."""
     own = request.headers.get(REQUEST_ID_HEADER, "")
     return own if _REQUEST_ID.match(own) else uuid4().hex
+
+
+def _chosen_contract(request: Request) -> Contract | None:
+    name = request.headers.get(CONTRACT_HEADER)
+    try:
+        return None if name is None else REGISTRY.choose(name)
+    except UnknownContractError as error:
+        raise RequestError(ErrorCode.INVALID_HEADER, f"{CONTRACT_HEADER}: {error}") from None

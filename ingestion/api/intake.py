@@ -20,6 +20,7 @@ from ingestion.contracts import engagement
 from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
+from ingestion.contracts.registry import Contract
 from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
@@ -34,14 +35,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sends, when it arrived, and the trace it belongs to. Without a key no event may name one of the `guarded_apps`."""
+    """Who sends, when it arrived, the trace it belongs to, and the contract that all its events keep where the sender names one.
+
+    Without a key no event may name one of the `guarded_apps`. Of a batch, `request_id`: what became of it is one line of the log.
+    """
 
     app_id: str
     received_at: datetime
     trace_parent: str | None = None
     guarded_apps: frozenset[str] = frozenset()
     request_id: str = ""
-    """Of a batch: what became of it is one line of the log."""
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,8 @@ class Intake:
         """The event when it is a plain engagement (see ingestion.contracts.plain)."""
         if len(raw) > self._event_max_bytes:
             return None
-        return Validator(received_at, self._first_day).plain.read(raw)
+        plain = Validator(received_at, self._first_day).plain
+        return plain.read(raw) if plain.is_expected else None
 
     async def take_plain(self, raw: bytes, event: EngagementEvent, sender: Sender) -> Taken:
         """Takes one plain engagement. Raises: RequestError when it was not acknowledged."""
@@ -211,18 +216,23 @@ class Intake:
     def _judge(self, part: _Slice, events: Sequence[bytes], lane: _Lane) -> Iterator[OutgoingRecord]:
         """The records of the slice, one by one; notes in `part` what is rejected."""
         max_bytes, family_rule, event_id_of = self._event_max_bytes, lane.family_rule, lane.event_id_of
-        plain = lane.validator.plain
+        sender, contract = lane.sender, lane.sender.contract
+        plain, judge = lane.validator.plain, lane.validator.judge_fully
         read_plain, stamp_plain = plain.read, lane.stamper.stamp_plain
-        may_be_plain = family_rule in MAY_BE_ENGAGEMENT and event_id_of is None and max(map(len, events)) <= max_bytes
+        may_be_plain = (
+            family_rule in MAY_BE_ENGAGEMENT
+            and contract is None
+            and event_id_of is None
+            and max(map(len, events)) <= max_bytes
+        )
         for position, raw in enumerate(events):
             if may_be_plain and plain.is_expected:
                 event = read_plain(raw)
                 if event is not None:
                     yield stamp_plain(raw, event, event.event_id or lane.fresh_id())
                     continue
-            verdict = lane.validator.judge_fully(raw, family_rule) if len(raw) <= max_bytes else _too_large(max_bytes)
+            verdict = judge(raw, family_rule, contract) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.claims is not None:
-                sender = lane.sender
                 verdict = judge_claims(verdict, verdict.claims, sender.app_id, sender.guarded_apps, self._variants_of)
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id

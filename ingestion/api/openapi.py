@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from ingestion.api.problems import PROBLEM_MEDIA_TYPE
 from ingestion.contracts.families import MIXED_RULE, Family
 from ingestion.contracts.formats import json_schema
-from ingestion.contracts.registry import NEWEST
+from ingestion.contracts.registry import NEWEST, REGISTRY
 
 _REF = "#/components/schemas/{name}"
 _SCHEMAS, _NAMED = json_schema.components(list(NEWEST.values()), _REF)
@@ -72,12 +72,13 @@ def documented(body: str, status: int) -> dict[str, Any]:
         "requestBody": {"required": True, "content": _content(body)},
         "security": [{"bearer": []}, {"api_key": []}, {}],
     }
+    extra["parameters"] = [_CONTRACT_PARAMETER]
     if body != "lines" and not body.endswith("_batch"):
         responses[409] = {
             "description": "The Idempotency-Key was used with another event_id",
             "content": {"application/json": {"schema": _ref("Refusal")}},
         }
-        extra["parameters"] = [
+        extra["parameters"] += [
             {
                 "name": "Idempotency-Key",
                 "in": "header",
@@ -145,6 +146,13 @@ def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
+_CONTRACT_PARAMETER = {
+    "name": "X-Tidemark-Contract",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "enum": [item.name for of in REGISTRY.accepted.values() for item in of]},
+    "description": "The contract that every event keeps. Without it an event is of the newest version that it keeps.",
+}
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 _TIME = {"type": "string", "format": "date-time"}

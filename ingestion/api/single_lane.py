@@ -17,7 +17,9 @@ from ingestion.api.edge import APP_HEADER, Arrival, Edge
 from ingestion.api.errors import RequestError
 from ingestion.api.intake import Sender, Taken
 
-_GENERAL_HEADERS = frozenset({b"content-encoding", b"idempotency-key", b"traceparent", b"expect", b"transfer-encoding"})
+_GENERAL_HEADERS = frozenset(
+    {b"content-encoding", b"idempotency-key", b"traceparent", b"expect", b"transfer-encoding", b"x-tidemark-contract"}
+)
 _encode = msgspec.json.Encoder().encode
 
 

@@ -11,13 +11,14 @@ from msgspec import Meta
 IDENTIFIER: Final = {"x-pii": "identifier"}
 PERSONAL: Final = {"x-pii": "personal"}
 MAX_USER_ID_LENGTH: Final = 100
+USER_ID_MEANING: Final = (
+    "Who did it: the application's own id of the user. Without surrounding white space it has 1 to 100 characters."
+)
 
 EventId = Annotated[
     str, Meta(min_length=1, max_length=200, description="The client's id of the event: copies of it count once.")
 ]
-UserId = Annotated[
-    str, Meta(min_length=1, description="1 to 100 characters after trimming.", extra_json_schema=IDENTIFIER)
-]
+UserId = Annotated[str, Meta(min_length=1, description=USER_ID_MEANING, extra_json_schema=IDENTIFIER)]
 Timestamp = Annotated[
     str | int | float,
     Meta(description="RFC 3339 (no zone means UTC), or an epoch number: seconds up to 2e10, milliseconds above."),

@@ -17,9 +17,9 @@ CONTRACT = "generic/1"
 class GenericEvent(msgspec.Struct, gc=False):
     """One event of any type. `user_id` is trimmed and must keep 1 to 100 characters."""
 
-    event_type: Annotated[str, Meta(min_length=1, max_length=100)]
+    event_type: Annotated[str, Meta(min_length=1, max_length=100, description="What happened, the client's own name.")]
     user_id: UserId
-    payload: dict[str, Any]
+    payload: Annotated[dict[str, Any], Meta(description="Whatever belongs to it.")]
     event_id: EventId | None = None
     timestamp: Timestamp | None = None
 

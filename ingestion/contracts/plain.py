@@ -52,8 +52,8 @@ _NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class PlainReader:
     """Reads events received at one moment. `is_expected`: the last event was an engagement, so the next one probably is."""
 
-    def __init__(self, earliest: str, latest: str) -> None:
-        self.is_expected = True
+    def __init__(self, earliest: str, latest: str, *, is_expected: bool = True) -> None:
+        self.is_expected = is_expected
         self._earliest = earliest
         self._latest = latest
         self._are_complete = True

@@ -35,16 +35,16 @@ class ProductEvent(msgspec.Struct, gc=False):
     )
 
     event_id: EventId
-    event_type: ProductType
+    event_type: Annotated[ProductType, Meta(description="What happened.")]
     user_id: UserId
     event_ts: Milliseconds | None = None
     event_time: Annotated[Milliseconds | None, Meta(description="The older name of event_ts.")] = None
-    experiment_id: Key | None = None
+    experiment_id: Annotated[Key | None, Meta(description="The experiment that the user was in.")] = None
     variant: Annotated[Key | None, Meta(description="One of the experiment's; required with experiment_id.")] = None
     producer_ts: Annotated[Milliseconds | None, Meta(description="When the client sent it, by its own clock.")] = None
-    properties: dict[str, Any] | None = None
-    sdk_version: ShortText | None = None
-    source: ShortText | None = None
+    properties: Annotated[dict[str, Any] | None, Meta(description="Whatever belongs to it.")] = None
+    sdk_version: Annotated[ShortText | None, Meta(description="The version of the client library.")] = None
+    source: Annotated[ShortText | None, Meta(description="Which part of the application sent it.")] = None
     app_id: Annotated[ShortText | None, Meta(description="The key's app; another one is refused.")] = None
 
     def __post_init__(self) -> None:

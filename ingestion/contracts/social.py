@@ -13,9 +13,12 @@ from ingestion.contracts.fields import PERSONAL, EventId, Key, Timestamp, UserId
 
 CONTRACT = "social/1"
 
-Text = Annotated[str, Meta(max_length=10_000, extra_json_schema=PERSONAL)]
+Text = Annotated[str, Meta(max_length=10_000, description="What was written.", extra_json_schema=PERSONAL)]
+PostId = Annotated[Key, Meta(description="Id of the post.")]
+CommentId = Annotated[Key, Meta(description="Id of the comment.")]
+Hashtag = Annotated[str, Meta(min_length=1, max_length=100)]
 Hashtags = Annotated[
-    list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(min_length=1, max_length=4, description="1 to 4.")
+    list[Hashtag], Meta(min_length=1, max_length=4, description="1 to 4 words that it is filed under.")
 ]
 
 
@@ -37,13 +40,15 @@ class UserCreated(_SocialEvent, tag="user_created"):
     """Somebody joined."""
 
     user_id: UserId
-    handle: Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema=PERSONAL)]
+    handle: Annotated[
+        str, Meta(min_length=1, max_length=100, description="The name that others see.", extra_json_schema=PERSONAL)
+    ]
 
 
 class PostCreated(_SocialEvent, tag="post_created"):
     """Somebody wrote a post."""
 
-    post_id: Key
+    post_id: PostId
     author: UserId
     text: Text
     hashtags: Hashtags
@@ -57,12 +62,12 @@ class PostCreated(_SocialEvent, tag="post_created"):
 class CommentCreated(_SocialEvent, tag="comment_created"):
     """Somebody commented on a post, or replied to the comment `parent_id`."""
 
-    comment_id: Key
-    post_id: Key
+    comment_id: CommentId
+    post_id: PostId
     author: UserId
-    parent_id: Key | None = None
+    parent_id: Annotated[Key, Meta(description="The comment that this one answers.")] | None = None
     text: Text | None = None
-    upvotes: Annotated[int, Meta(ge=0)] = 0
+    upvotes: Annotated[int, Meta(ge=0, description="How many liked it so far.")] = 0
 
     @property
     def user_id(self) -> str:
@@ -74,9 +79,9 @@ class EngagementCreated(_SocialEvent, tag="engagement_created"):
     """Somebody engaged with a post or a comment. Counts once per (user, target, kind), except views."""
 
     user_id: UserId
-    target_type: Literal["post", "comment"]
-    target_id: Key
-    kind: Literal["like", "share", "view", "bookmark"]
+    target_type: Annotated[Literal["post", "comment"], Meta(description="What the engagement is with.")]
+    target_id: Annotated[Key, Meta(description="Id of the post or comment.")]
+    kind: Annotated[Literal["like", "share", "view", "bookmark"], Meta(description="What was done.")]
 
 
 SocialEvent = UserCreated | PostCreated | CommentCreated | EngagementCreated

@@ -20,7 +20,7 @@ from ingestion.contracts.fields import MAX_USER_ID_LENGTH
 from ingestion.contracts.plain import TRIMMED_CHARACTERS, PlainReader
 from ingestion.contracts.product import Claims, ProductEvent
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.registry import NEWEST, Event
+from ingestion.contracts.registry import REGISTRY, Contract, Event, Registry
 from ingestion.contracts.strict_json import StrictJsonError, assure_unambiguous, decode_syntax
 
 MAX_EVENT_ID_LENGTH = 200
@@ -58,21 +58,23 @@ Verdict = ValidEvent | Rejection
 class Validator:
     """Judges events received at one moment; make one per request. Not for several threads."""
 
-    def __init__(self, received_at: datetime, first_day: date) -> None:
+    def __init__(self, received_at: datetime, first_day: date, registry: Registry = REGISTRY) -> None:
         self._earliest = earliest_occurred_at(first_day)
         self._latest = latest_occurred_at(received_at)
-        self.plain = PlainReader(self._earliest, self._latest)
+        self._accepted = registry.accepted
+        self._has_plain = registry.accepted[Family.ENGAGEMENT][0].name == engagement.CONTRACT
+        self.plain = PlainReader(self._earliest, self._latest, is_expected=self._has_plain)
 
-    def judge(self, raw: bytes, family_rule: FamilyRule = detect_family) -> Verdict:
-        """The verdict on the bytes of one event."""
-        if self.plain.is_expected and family_rule in MAY_BE_ENGAGEMENT:
+    def judge(self, raw: bytes, family_rule: FamilyRule = detect_family, contract: Contract | None = None) -> Verdict:
+        """The verdict on the bytes of one event: by `contract`, else by the newest version that it keeps."""
+        if self.plain.is_expected and family_rule in MAY_BE_ENGAGEMENT and contract is None:
             event = self.plain.read(raw)
             if event is not None:
                 time: str | None = event.timestamp  # type: ignore[assignment]  # a plain event has text or none
                 return ValidEvent(engagement.CONTRACT, event.event_type, event.user_id, event.event_id, time)
-        return self.judge_fully(raw, family_rule)
+        return self.judge_fully(raw, family_rule, contract)
 
-    def judge_fully(self, raw: bytes, family_rule: FamilyRule) -> Verdict:
+    def judge_fully(self, raw: bytes, family_rule: FamilyRule, chosen: Contract | None = None) -> Verdict:
         """The same verdict without the short way."""
         try:
             document = decode_syntax(raw)
@@ -82,17 +84,35 @@ class Validator:
             return Rejection(Reason.NOT_AN_OBJECT, f"expected an object, found {_kind(document)}")
         try:
             _assure_strict(raw, document)
-            contract = NEWEST[family_rule(document)]
-            self.plain.is_expected = contract.name == engagement.CONTRACT
+            family = family_rule(document)
+        except (StrictJsonError, UnknownFamilyError) as error:
+            return _reject(document, error.reason, str(error))
+        self.plain.is_expected = self._has_plain and family is Family.ENGAGEMENT
+        if chosen is not None:
+            return self._judge_as_chosen(document, family, chosen)
+        newest, *older = self._accepted[family]
+        verdict = self._judge_by(document, newest)
+        for contract in older:
+            if type(verdict) is ValidEvent:
+                break
+            # The newest version's reason is the one that helps a client.
+            by_older = self._judge_by(document, contract)
+            verdict = by_older if type(by_older) is ValidEvent else verdict
+        return verdict
+
+    def _judge_as_chosen(self, document: dict[str, Any], family: Family, contract: Contract) -> Verdict:
+        if contract.family is not family:
+            message = f"the event is of the family {family.value}, the sender says {contract.name}"
+            return _reject(document, Reason.UNKNOWN_CONTRACT, message)
+        return self._judge_by(document, contract)
+
+    def _judge_by(self, document: dict[str, Any], contract: Contract) -> Verdict:
+        try:
             return self._judge_values(document, contract.name, _convert(document, contract.shape))
         except msgspec.ValidationError as error:
             message = str(error)[:200]
             reason = Reason.MISSING_FIELD if "missing required field" in message else Reason.INVALID_FIELD
             return _reject(document, reason, message)
-        except StrictJsonError as error:
-            return _reject(document, error.reason, error.message)
-        except UnknownFamilyError as error:
-            return _reject(document, error.reason, str(error))
 
     def _judge_values(self, document: dict[str, Any], contract: str, event: Event) -> Verdict:
         user_id = event.user_id.strip(TRIMMED_CHARACTERS)

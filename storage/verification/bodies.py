@@ -54,5 +54,5 @@ class ContractJudge:
         known = CONTRACTS.get(contract)
         if known is None or not value:
             return False
-        verdict = self._validator.judge(value, only(known.family))
+        verdict = self._validator.judge(value, only(known.family), known)
         return isinstance(verdict, ValidEvent) and verdict.event_type == event_type

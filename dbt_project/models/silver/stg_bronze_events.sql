@@ -19,15 +19,15 @@ select
     case when reason is null then split_part(contract, '/', 1) end as family,
     event_type,
     case when reason is null then {{ actor() }} end as user_id,
-    case when reason is null and contract = 'engagement/1' then fields.platform ->> '$' end as platform,
-    case when reason is null and contract = 'engagement/1' then fields.content_id ->> '$' end as content_id,
-    case when reason is null and contract = 'engagement/1' then fields.session_id ->> '$' end as session_id,
-    case when reason is null and contract = 'engagement/1' then fields.device_type ->> '$' end as device_type,
-    case when reason is null and contract = 'engagement/1' then fields.location ->> '$' end as location,
-    case when reason is null and contract = 'engagement/1' then fields.metadata::varchar end as metadata,
+    case when reason is null and {{ is_of_family("engagement") }} then fields.platform ->> '$' end as platform,
+    case when reason is null and {{ is_of_family("engagement") }} then fields.content_id ->> '$' end as content_id,
+    case when reason is null and {{ is_of_family("engagement") }} then fields.session_id ->> '$' end as session_id,
+    case when reason is null and {{ is_of_family("engagement") }} then fields.device_type ->> '$' end as device_type,
+    case when reason is null and {{ is_of_family("engagement") }} then fields.location ->> '$' end as location,
+    case when reason is null and {{ is_of_family("engagement") }} then fields.metadata::varchar end as metadata,
     case
-        when reason is not null or contract = 'engagement/1' then null
-        when contract = 'generic/1' then fields.payload::varchar
+        when reason is not null or {{ is_of_family("engagement") }} then null
+        when {{ is_of_family("generic") }} then fields.payload::varchar
         else json_merge_patch(try(decode(value)), {{ without_envelope() }})::varchar
     end as payload,
     contract,

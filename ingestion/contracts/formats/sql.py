@@ -5,12 +5,13 @@ called here (trimmed, is_timestamp) and all rules that concern every document ar
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec.inspect as inspect
 
 from ingestion.contracts.families import Family
 from ingestion.contracts.fields import MAX_USER_ID_LENGTH, EventId, Timestamp, UserId
+from ingestion.contracts.formats.fields import ENVELOPE_COLUMNS, shapes_of, without_none
 from ingestion.contracts.registry import CONTRACTS, Contract
 from ingestion.contracts.rules import AnyOf, Needs, Same
 
@@ -19,21 +20,21 @@ GENERATED = (
 )
 # Parsed for every body. Other families' fields are parsed only where the contract asks for them.
 _COMMON_FAMILIES = (Family.ENGAGEMENT, Family.GENERIC)
-_ENVELOPE = frozenset({"event_id", "event_type", "timestamp", "event_ts", "event_time", "app_id"})
 _MILLISECONDS = (-62_135_596_800_000, 253_402_300_799_999)
 """The years 1 to 9999."""
 
 _EVENT_ID, _USER_ID, _TIMESTAMP = (inspect.type_info(kind) for kind in (EventId, UserId, Timestamp))
 
 
-def render() -> str:
-    """The text of dbt_project/macros/contract_rules.sql."""
-    common_contracts = [contract for contract in CONTRACTS.values() if contract.family in _COMMON_FAMILIES]
+def render(contracts: Iterable[Contract] = tuple(CONTRACTS.values())) -> str:
+    """The text of dbt_project/macros/contract_rules.sql. Every version of a family has its rules: what landed is judged by its own."""
+    known = list(contracts)
+    common_contracts = [contract for contract in known if contract.family in _COMMON_FAMILIES]
     common = _field_names(*common_contracts)
-    all_names = _field_names(*CONTRACTS.values())
+    all_names = _field_names(*known)
     parts = [
         GENERATED,
-        _list_macro("contract_names", list(CONTRACTS), "Every contract that the platform knows."),
+        _list_macro("contract_names", [contract.name for contract in known], "Every contract that the platform knows."),
         _list_macro(
             "common_contracts", [item.name for item in common_contracts], "Those of engagement and generic events."
         ),
@@ -41,10 +42,11 @@ def render() -> str:
         _list_macro(
             "other_fields", [name for name in all_names if name not in common], "What other families have besides."
         ),
-        _nested_macro(),
-        _actor_macro(),
-        _envelope_macro(),
-        _rules_macro(common),
+        _family_macro(known),
+        _nested_macro(known),
+        _actor_macro(known),
+        _envelope_macro(known),
+        _rules_macro(known, common),
     ]
     return "\n".join(parts)
 
@@ -54,12 +56,26 @@ def _list_macro(name: str, values: list[str], comment: str) -> str:
     return f"{{#- {comment} -#}}\n{{% macro {name}() -%}}\n    {{{{ return([\n        {items}\n    ]) }}}}\n{{%- endmacro %}}\n"
 
 
-def _rules_macro(common: list[str]) -> str:
+def _family_macro(contracts: list[Contract]) -> str:
+    """A test on the stamp: families, not versions, have columns in silver."""
+    names: dict[str, list[str]] = {}
+    for contract in contracts:
+        names.setdefault(contract.family.value, []).append(contract.name)
+    lines = ["{#- True for every version of a family. -#}", "{% macro is_of_family(family) -%}"]
+    items = ",\n        ".join(
+        f'"{family}": "contract in ({", ".join(repr(name) for name in of_family)})"'
+        for family, of_family in names.items()
+    )
+    lines += [f"    {{{{ return({{\n        {items}\n    }}[family]) }}}}", "{%- endmacro %}"]
+    return "\n".join(lines) + "\n"
+
+
+def _rules_macro(contracts: list[Contract], common: list[str]) -> str:
     lines = [
         "{#- Branches of a case: for each contract the code of the first rule that its body breaks, null when it keeps all. -#}"
     ]
     lines.append("{% macro contract_rules() %}")
-    for contract in CONTRACTS.values():
+    for contract in contracts:
         lines.append(f"                when contract = '{contract.name}' then case")
         lines.extend(f"                    {line}" for line in _Rules(contract, common).lines())
         lines.append("                end")
@@ -67,27 +83,28 @@ def _rules_macro(common: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _nested_macro() -> str:
-    """The objects in bodies of other families: name → the fields inside, none where they are free."""
+def _nested_macro(contracts: list[Contract]) -> str:
+    """The objects in bodies of other families: name → the fields inside, of all versions; none where they are free."""
     nested: dict[str, list[str]] = {}
-    for _, shape in _other_shapes():
+    for _, shape in _other_shapes(contracts):
         for field in shape.fields:
-            kind, _ = _without_none(field.type)
+            kind, _ = without_none(field.type)
             if isinstance(kind, inspect.StructType):
-                nested[field.encode_name] = [inner.encode_name for inner in kind.fields]
+                inside = nested.setdefault(field.encode_name, [])
+                inside += [inner.encode_name for inner in kind.fields if inner.encode_name not in inside]
             elif isinstance(kind, inspect.DictType):
-                nested[field.encode_name] = []
+                nested.setdefault(field.encode_name, [])
     comment = "The objects in bodies of other families, and the fields inside them; none where they are free."
     items = ",\n        ".join(f"{json.dumps(name)}: {json.dumps(fields)}" for name, fields in nested.items())
     body = f"    {{{{ return({{\n        {items}\n    }}) }}}}"
     return f"{{#- {comment} -#}}\n{{% macro nested_fields() -%}}\n{body}\n{{%- endmacro %}}\n"
 
 
-def _actor_macro() -> str:
+def _actor_macro(contracts: list[Contract]) -> str:
     """Whose event it is: the shape's field of a user id, by contract and event type."""
     branches = [
         f'        when {_is_of(contract, shape)} then {{{{ trimmed("others.{field.name}") }}}}'
-        for contract, shape in _other_shapes()
+        for contract, shape in _other_shapes(contracts)
         for field in shape.fields
         if field.type == _USER_ID and field.name != "user_id"
     ]
@@ -96,22 +113,22 @@ def _actor_macro() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _envelope_macro() -> str:
+def _envelope_macro(contracts: list[Contract]) -> str:
     """What silver has in columns of its own, as a patch that takes it from the body: only what the shape itself knows by that name."""
     lines = ["{#- A merge patch without the fields of a body that are columns, by contract and event type. -#}"]
     lines += ["{% macro without_envelope() -%}", "    case"]
-    for contract, shape in _other_shapes():
+    for contract, shape in _other_shapes(contracts):
         known = {field.name: field.type for field in shape.fields} | ({"event_type": None} if shape.tag_field else {})
-        patch = {name: None for name, kind in known.items() if name in _ENVELOPE or kind == _USER_ID}
+        patch = {name: None for name, kind in known.items() if name in ENVELOPE_COLUMNS or kind == _USER_ID}
         lines.append(f"        when {_is_of(contract, shape)} then '{json.dumps(patch)}'")
     lines += ["    end", "{%- endmacro %}"]
     return "\n".join(lines) + "\n"
 
 
-def _other_shapes() -> list[tuple[Contract, inspect.StructType]]:
+def _other_shapes(contracts: list[Contract]) -> list[tuple[Contract, inspect.StructType]]:
     """The shapes of the other families."""
-    others = [contract for contract in CONTRACTS.values() if contract.family not in _COMMON_FAMILIES]
-    return [(contract, shape) for contract in others for shape in _shapes(contract)]
+    others = [contract for contract in contracts if contract.family not in _COMMON_FAMILIES]
+    return [(contract, shape) for contract in others for shape in shapes_of(contract.shape)]
 
 
 def _is_of(contract: Contract, shape: inspect.StructType) -> str:
@@ -127,7 +144,7 @@ class _Rules:
         self._common = common
 
     def lines(self) -> Iterator[str]:
-        shapes = _shapes(self._contract)
+        shapes = shapes_of(self._contract.shape)
         tag_field = shapes[0].tag_field
         if tag_field is None:
             yield from self._object(shapes[0], "document", "")
@@ -155,7 +172,7 @@ class _Rules:
         for field in shape.fields:
             name = field.encode_name
             value, label = self._value(path, name), f"{path}{name}"
-            kind, may_be_null = _without_none(field.type)
+            kind, may_be_null = without_none(field.type)
             if field.required or not may_be_null:
                 yield self._presence(value, name, label, parent, has_default=not field.required)
             is_present = "" if field.required else f"{value} is not null and "
@@ -232,32 +249,15 @@ class _Rules:
                 return f"when {one} is not null and {other} is null then 'missing_field:{rule.names[1]}'"
 
 
-def _shapes(contract: Contract) -> list[inspect.StructType]:
-    info = inspect.type_info(contract.shape)
-    options = info.types if isinstance(info, inspect.UnionType) else (info,)
-    return [option for option in options if isinstance(option, inspect.StructType)]
-
-
 def _field_names(*contracts: Contract) -> list[str]:
     """The names of top-level fields, each once, in order."""
     names: dict[str, None] = {}
     for contract in contracts:
-        for shape in _shapes(contract):
+        for shape in shapes_of(contract.shape):
             if shape.tag_field is not None:
                 names[shape.tag_field] = None
             names.update(dict.fromkeys(field.encode_name for field in shape.fields))
     return list(names)
-
-
-def _without_none(kind: inspect.Type) -> tuple[inspect.Type, bool]:
-    """(the type, whether null is allowed besides)."""
-    if isinstance(kind, inspect.Metadata):
-        inner, may_be_null = _without_none(kind.type)
-        return (inner if may_be_null else kind), may_be_null
-    if isinstance(kind, inspect.UnionType) and any(isinstance(item, inspect.NoneType) for item in kind.types):
-        rest = tuple(item for item in kind.types if not isinstance(item, inspect.NoneType))
-        return (rest[0] if len(rest) == 1 else inspect.UnionType(rest)), True
-    return kind, False
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

@@ -14,8 +14,9 @@ import pytest
 from local_stack.postgres import create_database
 from storage.lake import create_missing_tables, open_lake
 from storage.settings import StorageSettings
+from tests.fixtures import bodies
 from tests.fixtures.bronze_rows import BronzeRow, engagement_row, write_bronze
-from tests.integration.dbt_project import bodies, world
+from tests.integration.dbt_project import world
 
 PROJECT_DIR = Path(__file__).parents[3] / "dbt_project"
 

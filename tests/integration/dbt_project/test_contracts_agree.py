@@ -7,7 +7,8 @@ import pytest
 from ingestion.contracts.families import Family
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.validation import Rejection, Validator
-from tests.integration.dbt_project import bodies, world
+from tests.fixtures import bodies
+from tests.integration.dbt_project import world
 from tests.integration.dbt_project.conftest import Build, contract_rows
 
 pytestmark = pytest.mark.integration

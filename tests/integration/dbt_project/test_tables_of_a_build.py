@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures import bodies
 from tests.fixtures.bronze_rows import payload_hash
-from tests.integration.dbt_project import bodies, world
+from tests.integration.dbt_project import world
 from tests.integration.dbt_project.conftest import Build
 
 pytestmark = pytest.mark.integration

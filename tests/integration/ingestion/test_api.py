@@ -16,6 +16,7 @@ from local_stack.postgres import create_database, running_postgres
 from storage.control import acknowledged, make_engine, migrate
 from storage.control.keys import create_key
 from storage.settings import StorageSettings
+from tests.fixtures.envelopes import ADDRESSES, RULES
 from tests.integration.ingestion.processes import ApiProcess, running_api
 from tests.integration.ingestion.reading import Landed, read_all
 from tests.unit.ingestion.builders import encode, engagement, generic
@@ -69,6 +70,22 @@ def test_rejected_events_are_dead_letters_with_reason_and_bytes(
         (b'{"a":NaN}', "not_finite_number", "edge"),
     }
     assert {letter.key for letter in letters} == {b"u1", None}
+    assert landed(kafka_bootstrap, LIVE_TOPIC, app_id) == []
+
+
+@pytest.mark.feature("S0-3")
+def test_an_event_that_breaks_any_rule_of_the_table_is_a_dead_letter_with_its_reason(
+    api: ApiProcess, kafka_bootstrap: str, app_id: str, key: dict[str, str]
+) -> None:
+    sent = set()
+    for rule in RULES:
+        body, reason = rule.bad[0]
+        answer = api.client.post(ADDRESSES[rule.contract][0], content=body, headers=key)
+        assert (answer.status_code, answer.json()["code"]) == (422, reason)
+        sent.add((body, reason))
+    letters = landed(kafka_bootstrap, DEAD_LETTER_TOPIC, app_id)
+    assert {(letter.value, letter.headers["ce_dlqreason"]) for letter in letters} == sent
+    assert len(letters) == len(RULES)
     assert landed(kafka_bootstrap, LIVE_TOPIC, app_id) == []
 
 

@@ -1,6 +1,7 @@
 """What is written from the contracts says what they say."""
 
 import json
+import re
 from collections import Counter
 from datetime import date
 from typing import Any
@@ -12,7 +13,8 @@ from ingestion.contracts.families import only
 from ingestion.contracts.formats import dictionary, json_schema, sql
 from ingestion.contracts.registry import CONTRACTS
 from ingestion.contracts.validation import Validator, ValidEvent
-from tests.integration.dbt_project import bodies
+from scripts.contracts import ROOT
+from tests.fixtures import bodies
 from tests.unit.ingestion.builders import NOW
 
 
@@ -61,8 +63,22 @@ def test_rules_over_several_fields_are_in_the_schema() -> None:
 def test_the_dictionary_names_every_field_with_unit_and_personal_data() -> None:
     page = dictionary.render()
     assert all(f"## {name}\n" in page for name in CONTRACTS)
-    assert "| `download.duration_seconds` | yes | number | ≥ 0 | s |" in page
-    assert "| `author` | yes | string | length ≥ 1 |  | identifier |" in page
+    assert "| `download.duration_seconds` | yes | number | ≥ 0 | s |  | `payload` | From its start" in page
+    assert "| `author` | yes | string | length ≥ 1 |  | identifier | `user_id` |" in page
+    assert "| `timestamp` | yes | integer |  | ms |  | `occurred_at` |" in page
+    assert "| `metadata` | no | object of string or null | each length ≤ 1000 |" in page
+    assert "| `hashtags` | yes | list of string | items ≥ 1, items ≤ 4; each length ≥ 1, length ≤ 100 |" in page
+    assert "| `social/1` | yes | 1 | `user_created`, `post_created`, `comment_created`, `engagement_created` |" in page
+
+
+def test_every_field_has_a_meaning_and_a_place_in_silver() -> None:
+    columns = set(re.findall(r"{name: (\w+),", (ROOT / "dbt_project/models/silver/events.yml").read_text()))
+    rows = [line.strip("| ").split(" | ") for line in dictionary.render().splitlines() if line.startswith("| `")]
+    fields = [row for row in rows if len(row) > 4]
+    assert len(fields) > 60
+    for name, *_, silver, meaning in fields:
+        assert silver.strip("`") in columns, name
+        assert meaning.endswith((".", "above.")), name
 
 
 def test_sql_has_rules_for_every_contract() -> None:
