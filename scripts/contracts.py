@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ingestion.contracts.formats import dictionary, json_schema, sql
+from ingestion.contracts.formats import avro, dictionary, json_schema, sql
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,6 +14,7 @@ def generated_files() -> dict[str, str]:
         "dbt_project/macros/contract_rules.sql": sql.render(),
         "docs/contracts/README.md": dictionary.render(),
         **{f"docs/contracts/{name}": text for name, text in json_schema.files().items()},
+        **{f"docs/contracts/{name}": text for name, text in avro.files().items()},
     }
 
 

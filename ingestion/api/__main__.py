@@ -11,6 +11,8 @@ import uvicorn
 
 from ingestion.api.app import create_app
 from ingestion.api.postgres import PostgresLedger
+from ingestion.schema_registry.service import SchemaRegistry
+from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from storage.control.engine import make_engine
@@ -75,6 +77,7 @@ def main() -> None:
         KeyRing(engine),
         PostgresLedger(engine),
         first_day=storage.first_day,
+        registry=SchemaRegistry(PostgresRegistryStore(engine)),
     )
     serve(app, settings)
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from ingestion.api import openapi
 from ingestion.api.answers import json_answer
 from ingestion.api.auth import Authenticator, KeyFinder
+from ingestion.api.avro import AvroWay
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.edge import Edge
 from ingestion.api.intake import Intake
@@ -18,6 +19,10 @@ from ingestion.api.ledger import AcknowledgedCounts, Ledger
 from ingestion.api.metrics import Metrics
 from ingestion.api.routes import make_router
 from ingestion.contracts.clocks import format_utc
+from ingestion.schema_registry.own_contracts import OwnContracts
+from ingestion.schema_registry.routes import make_registry_router
+from ingestion.schema_registry.service import SchemaRegistry
+from ingestion.schema_registry.store import InMemoryRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.sink import EventSink
 
@@ -38,8 +43,9 @@ def create_app(
     *,
     first_day: date = date(2015, 1, 1),
     clock: Callable[[], datetime] = now_utc,
+    registry: SchemaRegistry | None = None,
 ) -> FastAPI:
-    """The application over the given parts, which it closes at its end."""
+    """The application over the given parts, which it closes at its end. Without a registry it keeps schemas in memory."""
     metrics = Metrics()
     counts = AcknowledgedCounts(ledger, settings.ledger_flush_seconds)
     monitor = BrokerMonitor(sink, settings.broker_check_seconds, metrics.note_broker)
@@ -53,15 +59,19 @@ def create_app(
         event_max_bytes=settings.single_body_max_bytes,
     )
     authenticator = Authenticator(keys, allows_anonymous=settings.allows_anonymous)
+    registry = registry or SchemaRegistry(InMemoryRegistryStore())
+    own_contracts = OwnContracts(registry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         counts.start()
         monitor.start()
+        own_contracts.start()
         try:
             yield
         finally:
             # Requests are answered by now: what is left in the queue belongs to clients that gave up.
+            own_contracts.stop(_STOP_SECONDS)
             monitor.stop(_STOP_SECONDS)
             sink.close(_STOP_SECONDS)
             counts.stop(_STOP_SECONDS)
@@ -72,7 +82,9 @@ def create_app(
         description="Send events; an answer of 2xx means that the broker has them.",
         lifespan=lifespan,
     )
-    app.include_router(make_router(Edge(settings, authenticator, intake, monitor, metrics, clock)))
+    edge = Edge(settings, authenticator, intake, monitor, metrics, clock)
+    app.include_router(make_router(edge, AvroWay(edge, registry.find_text)))
+    app.include_router(make_registry_router(registry, authenticator))
     _add_operations(app, monitor, counts, metrics, clock)
     openapi.install(app)
     return app

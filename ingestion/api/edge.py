@@ -16,11 +16,11 @@ from ingestion.api.bodies import BodyBudget, BodyReader
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.idempotency import IdempotencyKeys
-from ingestion.api.intake import Intake, Receipt, Sender
+from ingestion.api.intake import Intake, Judge, Receipt, Sender
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
 from ingestion.contracts.strict_json import StrictJsonError
-from ingestion.contracts.validation import Rejection, ValidEvent
+from ingestion.contracts.validation import Rejection, Validator, ValidEvent
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.records import new_event_ids
 
@@ -100,7 +100,9 @@ class Edge:
         sender = Sender(app_id, self.clock(), trace_parent)
         return Arrival(sender, body, request.headers.get("idempotency-key"))
 
-    async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:
+    async def take_single(
+        self, arrival: Arrival, family_rule: FamilyRule, judge_of: Callable[[Validator], Judge] | None = None
+    ) -> Taken:
         """Takes the body as one event."""
         sender, key = arrival.sender, arrival.idempotency_key
         event_id = contract = ""
@@ -114,7 +116,7 @@ class Edge:
                 event_id = event.event_id or new_event_ids(1, sender.received_at)[0]
             return event_id
 
-        receipt = await self.intake.take([arrival.body], sender, family_rule, choose)
+        receipt = await self.intake.take([arrival.body], sender, family_rule, choose, judge_of)
         if receipt.accepted and key is not None:
             self._keys.remember(sender.app_id, key, event_id)
         return Taken(receipt, event_id, contract)

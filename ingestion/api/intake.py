@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Protocol
 
 from ingestion.api.auth import PUBLIC_APP_ID
 from ingestion.api.errors import ErrorCode, RequestError
@@ -16,7 +17,7 @@ from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.validation import Rejection, Validator, ValidEvent
+from ingestion.contracts.validation import Rejection, Validator, ValidEvent, Verdict
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
@@ -51,6 +52,14 @@ class Receipt:
     total: int
     accepted: int
     errors: list[EventError] = field(default_factory=list)
+
+
+class Judge(Protocol):
+    """A Validator, or what reads bytes of another form for it."""
+
+    def judge(self, raw: bytes, family_rule: FamilyRule, /) -> Verdict:
+        """See Validator."""
+        ...
 
 
 class _Slice:
@@ -95,12 +104,14 @@ class Intake:
         sender: Sender,
         family_rule: FamilyRule = detect_family,
         event_id_of: Callable[[ValidEvent], str] | None = None,
+        judge_of: Callable[[Validator], Judge] | None = None,
     ) -> Receipt:
         """The receipt, after every acknowledged event is acknowledged. Record order is the order of `events`.
 
         Raises: RequestError when the broker is away and no event was accepted.
         """
-        validator = Validator(sender.received_at, self._first_day)
+        plain = Validator(sender.received_at, self._first_day)
+        validator: Judge = plain if judge_of is None else judge_of(plain)
         stamper = Stamper(
             sender.app_id,
             sender.received_at,
@@ -136,7 +147,7 @@ class Intake:
         part: _Slice,
         events: Sequence[bytes],
         sender: Sender,
-        validator: Validator,
+        validator: Judge,
         stamper: Stamper,
         family_rule: FamilyRule,
         event_id_of: Callable[[ValidEvent], str] | None,

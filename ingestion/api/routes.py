@@ -1,11 +1,12 @@
 """The ingest routes: which family, which shape of answer."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ingestion.api import answers
+from ingestion.api.avro import AvroWay
 from ingestion.api.batches import split_json_batch, split_lines
 from ingestion.api.edge import Arrival, Edge, Taken
 from ingestion.api.errors import ErrorCode, RequestError
@@ -16,7 +17,7 @@ from ingestion.contracts.families import Family, FamilyRule, detect_family, dete
 from ingestion.contracts.strict_json import StrictJsonError
 
 
-def make_router(edge: Edge) -> APIRouter:
+def make_router(edge: Edge, avro: AvroWay) -> APIRouter:
     """All ways in."""
     router = APIRouter()
     engagement = only(Family.ENGAGEMENT)
@@ -26,7 +27,10 @@ def make_router(edge: Edge) -> APIRouter:
     _add(router, "/events", either, "generic_or_product", 202, "Send one generic or product event")
     for family in Family:
         rule, path = only(family), f"/v1/events/{family.value}"
-        _add(router, path, _single(edge, rule, _accepted), family.value, 202, f"Send one {family.value} event")
+        single = _single(edge, rule, _accepted)
+        if family is Family.DOWNLOAD:
+            single = avro.beside(single, rule, _accepted)
+        _add(router, path, single, family.value, 202, f"Send one {family.value} event")
         _add(
             router,
             f"{path}/batch",
@@ -53,7 +57,10 @@ def _add(router: APIRouter, path: str, endpoint: object, body: str, status: int,
     )
 
 
-def _single(edge: Edge, rule: FamilyRule, shape: Callable[[Taken, Arrival], Response]) -> object:
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _single(edge: Edge, rule: FamilyRule, shape: Callable[[Taken, Arrival], Response]) -> Endpoint:
     async def work(arrival: Arrival) -> Response:
         taken = await edge.take_single(arrival, rule)
         if taken.receipt.errors:
