@@ -28,7 +28,7 @@ select
     case
         when reason is not null or contract = 'engagement/1' then null
         when contract = 'generic/1' then fields.payload::varchar
-        else json_merge_patch(try(decode(value)), {{ without_envelope() }})::varchar
+        else json_merge_patch(body, {{ without_envelope() }})::varchar
     end as payload,
     contract,
     reason,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import msgspec.inspect as inspect
 
+from ingestion.contracts import avro_wire
 from ingestion.contracts.families import Family
 from ingestion.contracts.fields import MAX_USER_ID_LENGTH, EventId, Timestamp, UserId
 from ingestion.contracts.registry import CONTRACTS, Contract
@@ -37,6 +38,7 @@ def render() -> str:
         _list_macro(
             "common_contracts", [item.name for item in common_contracts], "Those of engagement and generic events."
         ),
+        _list_macro("avro_contracts", list(avro_wire.CONTRACTS), "Those whose bodies may be Avro."),
         _list_macro("common_fields", common, "The fields of engagement and generic bodies."),
         _list_macro(
             "other_fields", [name for name in all_names if name not in common], "What other families have besides."
