@@ -13,7 +13,7 @@ from storage.control.schema_registry import all_texts
 
 
 def write_avro_schemas(path: Path, engine: Engine) -> None:
-    """Writes `reader`, the contract's schema, and `writers`, id → schema of all that may be decoded with. Ids never change their meaning."""
+    """Writes `reader`, the contract's schema, and `writers`, id → schema of all that may be decoded with. An id keeps its meaning."""
     reader = decodable(json.dumps(avro.schema(CONTRACTS[download.CONTRACT])))
     writers = {str(schema_id): decodable(text) for schema_id, text in all_texts(engine).items()}
     pinned = {"reader": reader, "writers": {name: schema for name, schema in writers.items() if schema is not None}}

@@ -149,12 +149,7 @@ class SchemaRegistry:
     def find_text(self, schema_id: int) -> str | None:
         """The text of an id, None when there is none. Raises: StoreUnavailableError when nobody can tell."""
         schema = self._state.schemas.get(schema_id)
-        if schema is None:
-            state = self._store.read()
-            with self._lock:
-                self._state, self._read_at = state, self._clock()
-            schema = state.schemas.get(schema_id)
-        return None if schema is None else schema.text
+        return self._store.find_text(schema_id) if schema is None else schema.text
 
     def _change(self, decide: Decision) -> None:
         try:

@@ -15,10 +15,14 @@ class StoreUnavailableError(Exception):
 
 
 class RegistryStore(Protocol):
-    """Both calls may block. Raises: StoreUnavailableError."""
+    """Calls may block. Raises: StoreUnavailableError."""
 
     def read(self) -> RegistryState:
         """The newest state."""
+        ...
+
+    def find_text(self, schema_id: int) -> str | None:
+        """The text of one schema, None where there is none."""
         ...
 
     def change(self, decide: Decision) -> RegistryState:
@@ -36,6 +40,13 @@ class PostgresRegistryStore:
         """See RegistryStore."""
         try:
             return schema_registry.read(self._engine)
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreUnavailableError(type(error).__name__) from error
+
+    def find_text(self, schema_id: int) -> str | None:
+        """See RegistryStore."""
+        try:
+            return schema_registry.find_text(self._engine, schema_id)
         except sa.exc.SQLAlchemyError as error:
             raise StoreUnavailableError(type(error).__name__) from error
 
@@ -60,6 +71,11 @@ class InMemoryRegistryStore:
         if not self.available:
             raise StoreUnavailableError("the store in memory was made unavailable")
         return self.state
+
+    def find_text(self, schema_id: int) -> str | None:
+        """See RegistryStore."""
+        schema = self.read().schemas.get(schema_id)
+        return None if schema is None else schema.text
 
     def change(self, decide: Decision) -> RegistryState:
         """See RegistryStore."""

@@ -78,12 +78,13 @@ def read(engine: Engine) -> RegistryState:
         return _read(connection)
 
 
-def find_texts(engine: Engine, schema_ids: list[int]) -> dict[int, str]:
-    """Id → text of those that exist."""
+def find_text(engine: Engine, schema_id: int) -> str | None:
+    """The text of one schema, None where there is none."""
     columns = registry_schemas.c
-    statement = sa.select(columns.schema_id, columns.schema_text).where(columns.schema_id.in_(schema_ids))
+    if not 0 <= schema_id < 2**31:
+        return None
     with engine.connect() as connection:
-        return {row.schema_id: row.schema_text for row in connection.execute(statement)}
+        return connection.execute(sa.select(columns.schema_text).where(columns.schema_id == schema_id)).scalar()
 
 
 def all_texts(engine: Engine) -> dict[int, str]:

@@ -65,7 +65,8 @@ def test_without_schemas_a_build_quarantines_them_with_a_reason(
     build = run_dbt(
         inputs,
         "without_schemas",
-        *build_arguments(),
+        "run",
+        *build_arguments()[1:5],
         "--select",
         "stg_bronze_events",
         TIDEMARK_BUILD_HOURS=json.dumps(world.BUILT_HOURS),

@@ -22,8 +22,9 @@ from tests.unit.ingestion.builders import download
 
 pytestmark = pytest.mark.integration
 
-V1 = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}, {"name": "note", "type": ["null", "string"], "default": None}]}  # fmt: skip
-V2 = {**V1, "fields": [V1["fields"][0], {"name": "amount", "type": "long", "default": 1}]}
+ID = {"name": "id", "type": "string"}
+V1 = {"type": "record", "name": "Order", "fields": [ID, {"name": "note", "type": ["null", "string"], "default": None}]}
+V2 = {**V1, "fields": [ID, {"name": "amount", "type": "long", "default": 1}]}
 BREAKING = {**V1, "fields": [{"name": "amount", "type": "long"}]}
 
 
