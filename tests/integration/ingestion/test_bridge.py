@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from sqlalchemy import Engine
 
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, LIVE_TOPIC
@@ -23,7 +23,7 @@ from tests.unit.ingestion.builders import download
 from tests.unit.ingestion.schema_registry.test_decoding import encoded
 
 pytestmark = pytest.mark.integration
-EVENT_COUNT = 30_000
+EVENT_COUNT = 20_000
 
 
 @pytest.fixture
@@ -53,12 +53,11 @@ def start_bridge(kafka_bootstrap: str, storage_settings: StorageSettings) -> Cal
 
 def end_count(bootstrap: str, topic: str) -> int:
     """Records in the topic now."""
-    from kafka import KafkaConsumer, TopicPartition
-
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests"})
     try:
-        places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        return int(sum(consumer.end_offsets(places).values()))
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        places = [TopicPartition(topic, number) for number in partitions]
+        return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
     finally:
         consumer.close()
 
