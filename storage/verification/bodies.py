@@ -42,8 +42,8 @@ def write_rejected_bodies(
     rejected: list[tuple[str, int, int]] = []
     for first_day, last_day in steps:
         result = session.execute(queries.load("good_bodies"), {"first_day": first_day, "last_day": last_day})
+        users: list[tuple[str, int, int, str]] = []
         while rows := result.fetchmany(FETCH_ROWS):
-            users: list[tuple[str, int, int, str]] = []
             for topic, partition, offset, contract, event_type, is_filed, value in rows:
                 is_avro = value is not None and avro_wire.is_avro(contract, value)
                 body = read_avro(value) if is_avro else value
@@ -51,7 +51,7 @@ def write_rejected_bodies(
                     rejected.append((topic, partition, offset))
                 elif is_avro:
                     users.append((topic, partition, offset, json.loads(body)["user_id"]))
-            _insert(session, "avro_users", users)
+        _insert(session, "avro_users", users)  # not before: another statement ends the result
     _insert(session, "rejected_bodies", rejected)
     return len(rejected)
 
