@@ -6,7 +6,7 @@
 import subprocess
 import sys
 
-NAMES = ("ingestion_ndjson", "bronze_landing", "refresh_hour", "api_query", "sustained_load")
+NAMES = ("ingestion_ndjson", "bronze_landing", "refresh_hour", "api_query", "avro_size", "sustained_load")
 
 
 def main() -> int:

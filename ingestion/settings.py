@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
 
 
 class IngestionSettings(BaseSettings):
@@ -28,6 +28,10 @@ class IngestionSettings(BaseSettings):
     dead_letter_topic: str = Field(
         default=DEAD_LETTER_TOPIC, validation_alias="KAFKA_DLQ_TOPIC", description="Topic that keeps rejected events."
     )
+    downloads_topic: str = Field(
+        default=DOWNLOADS_TOPIC, description="Topic to which clients write downloads in Avro themselves."
+    )
+    downloads_app_id: str = Field(default="public", description="App that the downloads on that topic belong to.")
     single_body_max_bytes: int = Field(
         default=1024 * 1024, ge=1024, le=1_900_000, description="Largest single event; a Kafka record holds 2 MiB."
     )

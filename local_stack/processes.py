@@ -107,6 +107,13 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             after=("database", "topics"),
         ),
         ProcessSpec(
+            "download_bridge",
+            _python("ingestion.bridge"),
+            PROJECT_ROOT,
+            health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "download_bridge", "running"),
+            after=("database", "topics"),
+        ),
+        ProcessSpec(
             "serving",
             _python("serving"),
             PROJECT_ROOT,

@@ -23,9 +23,9 @@ def create_topics(
     from kafka.errors import KafkaError
 
     if specs is None:
-        from ingestion.contracts.topics import TOPICS
+        from ingestion.contracts.topics import INLETS, TOPICS
 
-        specs = TOPICS
+        specs = (*TOPICS, *INLETS)
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:

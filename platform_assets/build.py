@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from platform_assets.avro_schemas import write_avro_schemas
 from platform_assets.windows import Window
 from storage.control.hours import mark_published
 from storage.publications import Base, Publication, current_base
@@ -30,6 +31,11 @@ class BuildPlan:
     build_file: Path
     run_id: str
 
+    @property
+    def avro_schemas_file(self) -> Path:
+        """The schemas that this build reads Avro bodies with, kept beside it."""
+        return self.build_file.with_name("avro_schemas.json")
+
     def environment(self, settings: StorageSettings) -> dict[str, str]:
         """What the dbt plugin reads: these belong to one run, so they may not stand in the profile (a changed profile re-parses)."""
         return {
@@ -40,6 +46,7 @@ class BuildPlan:
             "TIDEMARK_BUILD_BRONZE_URI": _absolute(settings.bronze_uri),
             "TIDEMARK_BUILD_BRONZE_VERSION": str(self.bronze_version),
             "TIDEMARK_BUILD_EXTENSIONS_DIR": _absolute(str(settings.extensions_dir)),
+            "TIDEMARK_BUILD_AVRO_SCHEMAS": str(self.avro_schemas_file.resolve()),
             "TIDEMARK_BUILD_HOURS": json.dumps([f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in self.window.hours]),
         }
 
@@ -138,6 +145,7 @@ class Builder:
     def _build(self, plan: BuildPlan) -> list[Any]:
         shutil.rmtree(plan.build_file.parent, ignore_errors=True)
         plan.build_file.parent.mkdir(parents=True)
+        write_avro_schemas(plan.avro_schemas_file, self._engine)
         return self._invoke_dbt(plan)
 
     def _promote(self, plan: BuildPlan, cause: str) -> Publication | None:

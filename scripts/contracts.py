@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ingestion.contracts.formats import dictionary, json_schema, spark_ddl, sql
+from ingestion.contracts.formats import avro, dictionary, json_schema, spark_ddl, sql
 from scripts import dbt_columns, error_pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +19,7 @@ def generated_files() -> dict[str, str]:
         "docs/errors.md": error_pages.render(),
         **{f"docs/contracts/{name}": text for name, text in json_schema.files().items()},
         **{f"docs/contracts/{name}": text for name, text in spark_ddl.files().items()},
+        **{f"docs/contracts/{name}": text for name, text in avro.files().items()},
     }
 
 

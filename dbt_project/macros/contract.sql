@@ -105,8 +105,14 @@
     (?:^|[:,\[\s])[-+]?(?:[nN][aA]|[iI][nN]|[0-9]{19}|[0-9][0-9.]*[eE][+]?[0-9]{2})|,\s*[}\]]
 {%- endmacro %}
 
+{#- True for a body in Avro, whose first byte no JSON text has. -#}
+{% macro is_avro() -%}
+    value < '\x01'::blob and contract in ('{{ avro_contracts() | join("', '") }}')
+{%- endmacro %}
+
 {#-
-  Bronze rows with the verdict on each: `reason` (null for a valid row), `stage` (where it was rejected), `fields` and `others` (the
+  Bronze rows with the verdict on each: `reason` (null for a valid row), `stage` (where it was rejected), `body` (its text; of an Avro body
+  the JSON that it says), `fields` and `others` (the
   parsed body, null unless it is a JSON object; `others` only for families other than engagement and generic) and every column of the source.
 
   `source` names a CTE with bronze's columns. One row out per row in.
@@ -115,7 +121,11 @@
     with decoded as (
         select
             *,
-            case when rejection_reason is null and dlq_stage is null then try(decode(value)) end as body
+            case
+                when rejection_reason is not null or dlq_stage is not null then null
+                when {{ is_avro() }} then avro_document(value)
+                else try(decode(value))
+            end as body
         from {{ source }}
     ),
 
@@ -166,7 +176,7 @@
     judged as (
         select
             * exclude (
-                body, braces, brackets, skeleton{% for name, inside in nested_fields().items() if inside %}, {{ name }}_fields{% endfor %}
+                braces, brackets, skeleton{% for name, inside in nested_fields().items() if inside %}, {{ name }}_fields{% endfor %}
             ),
             case
                 when rejection_reason is not null then rejection_reason
@@ -178,7 +188,8 @@
                 when occurred_at is null then 'bad_occurred_at'
                 when received_at is null then 'bad_received_at'
                 when body is null then 'invalid_utf8'
-                when document is null then 'malformed_json'
+                -- Where an Avro body cannot be read the function gives the reason's code.
+                when document is null then case when {{ is_avro() }} then body else 'malformed_json' end
                 -- DuckDB's parser takes a comma before a closing bracket, and NaN.
                 when regexp_matches(skeleton, ',\s*[}\]]') then 'malformed_json'
                 when regexp_matches(skeleton, '(?i)nan|inf') then 'not_finite_number'

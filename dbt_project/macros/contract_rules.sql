@@ -19,6 +19,13 @@
     ]) }}
 {%- endmacro %}
 
+{#- Those whose bodies may be Avro. -#}
+{% macro avro_contracts() -%}
+    {{ return([
+        "download/1"
+    ]) }}
+{%- endmacro %}
+
 {#- The fields of engagement and generic bodies. -#}
 {% macro common_fields() -%}
     {{ return([

@@ -8,10 +8,12 @@ Without any TIDEMARK_BUILD_* variable it opens a file under target/ with nothing
 """
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import avro_bodies
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
@@ -43,6 +45,9 @@ class BuildSettings(BaseSettings):
     extensions_dir: Path | None = Field(default=None, description="Writable folder into which extensions are unpacked.")
     hours: list[datetime] = Field(
         default=[], description="The hours to build, JSON list; every hour of the window when empty."
+    )
+    avro_schemas: Path | None = Field(
+        default=None, description="JSON file of the schemas that Avro bodies are read with; none are known without it."
     )
     memory_limit: str = Field(
         default="1GB", description="Memory DuckDB may use before it spills beside the build file."
@@ -88,6 +93,7 @@ class Plugin(BasePlugin):
         """Bounds the connection, attaches the inputs and notes the requested hours. Idempotent."""
         settings = self.settings
         home = (settings.file or Path("target") / BUILD_FILE_NAME).parent
+        add_function(conn, avro_bodies.FUNCTION, avro_bodies.reader(settings.avro_schemas))
         conn.execute("SET autoinstall_known_extensions=false")
         conn.execute("SET TimeZone='UTC'")
         conn.execute(f"SET memory_limit='{settings.memory_limit}'")
@@ -134,6 +140,14 @@ class Plugin(BasePlugin):
             conn.execute(f"LOAD {name}")
         if remote:
             conn.execute(object_store_secret(dict(os.environ)))
+
+
+def add_function(conn: DuckDBPyConnection, name: str, function: Callable[[bytes], str]) -> None:
+    """Gives DuckDB a function of a blob, in place of one of that name. It is called for the rows that ask for it and no others."""
+    known = conn.execute("SELECT count(*) FROM duckdb_functions() WHERE function_name = ?", [name]).fetchone()
+    if known and known[0]:
+        conn.remove_function(name)
+    conn.create_function(name, function, ["BLOB"], "VARCHAR")
 
 
 def is_read_only(conn: DuckDBPyConnection) -> bool:

@@ -12,6 +12,8 @@ from ingestion.api.app import SharedParts, create_app
 from ingestion.api.experiments import PostgresExperiments
 from ingestion.api.postgres import PostgresBuckets, PostgresLedger, PostgresUsage, PostgresUsedKeys
 from ingestion.api.rate_limit import RatePolicy
+from ingestion.schema_registry.service import SchemaRegistry
+from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from runtime.logs import configure_logs
@@ -78,6 +80,7 @@ def main() -> None:
         PostgresLedger(engine),
         experiments=PostgresExperiments(engine),
         first_day=storage.first_day,
+        schema_registry=SchemaRegistry(PostgresRegistryStore(engine)),
         shared=shared,
     )
     serve(app, settings)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from ingestion.api import openapi
 from ingestion.api.answers import json_answer
 from ingestion.api.auth import Authenticator, KeyFinder, TokenVerifier
+from ingestion.api.avro import AvroWay
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.connections import make_guard
 from ingestion.api.direct import DirectRoutes
@@ -28,6 +29,10 @@ from ingestion.api.quota import DailyQuota, UsageReader
 from ingestion.api.rate_limit import RateLimiter, RatePolicy, TokenSource
 from ingestion.api.routes import Routes
 from ingestion.contracts.clocks import format_utc
+from ingestion.schema_registry.own_contracts import OwnContracts
+from ingestion.schema_registry.routes import make_registry_router
+from ingestion.schema_registry.service import SchemaRegistry
+from ingestion.schema_registry.store import InMemoryRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.sink import EventSink
 
@@ -65,9 +70,12 @@ def create_app(
     experiments: ExperimentStore | None = None,
     first_day: date = date(2015, 1, 1),
     clock: Callable[[], datetime] = now_utc,
+    schema_registry: SchemaRegistry | None = None,
     shared: SharedParts = SharedParts(),
 ) -> FastAPI:
-    """The application over the given parts, which it closes at its end. Without `shared` parts it limits by itself."""
+    """The application over the given parts, which it closes at its end. Without `shared` parts it limits by itself,
+    without a store it keeps experiments and schemas in memory.
+    """
     metrics = Metrics()
     limiter = RateLimiter(RatePolicy(settings.rate_limit_requests), shared.buckets)
     quota = DailyQuota(settings.daily_quota_events, shared.usage)
@@ -78,7 +86,7 @@ def create_app(
 
     counts = AcknowledgedCounts(ledger, settings.ledger_flush_seconds, note_quota)
     monitor = BrokerMonitor(sink, settings.broker_check_seconds, metrics.note_broker)
-    registry = ExperimentRegistry(experiments or InMemoryExperiments())
+    experiment_registry = ExperimentRegistry(experiments or InMemoryExperiments())
     intake = Intake(
         sink,
         counts,
@@ -87,26 +95,30 @@ def create_app(
         live_topic=settings.live_topic,
         dead_letter_topic=settings.dead_letter_topic,
         event_max_bytes=settings.single_body_max_bytes,
-        variants_of=registry.variants_of,
+        variants_of=experiment_registry.variants_of,
     )
     authenticator = Authenticator(keys, allows_anonymous=settings.allows_anonymous, tokens=shared.tokens)
     guard = Guard(authenticator, limiter, quota, clock)
+    schemas = schema_registry or SchemaRegistry(InMemoryRegistryStore())
+    own_contracts = OwnContracts(schemas)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         counts.start()
         monitor.start()
         limiter.start()
-        registry.start()
+        experiment_registry.start()
+        own_contracts.start()
         try:
             yield
         finally:
             limiter.stop()
             # Requests are answered by now: what is left in the queue belongs to clients that gave up.
+            own_contracts.stop(_STOP_SECONDS)
             monitor.stop(_STOP_SECONDS)
             sink.close(_STOP_SECONDS)
             counts.stop(_STOP_SECONDS)
-            registry.stop(_STOP_SECONDS)
+            experiment_registry.stop(_STOP_SECONDS)
 
     app = FastAPIOffline(
         title="Tidemark ingestion",
@@ -114,9 +126,13 @@ def create_app(
         description="Send events; an answer of 2xx means that the broker has them.",
         lifespan=lifespan,
     )
-    routes = Routes(Edge(settings, guard, intake, monitor, metrics, clock, shared.used_keys))
+    edge = Edge(settings, guard, intake, monitor, metrics, clock, shared.used_keys)
+    routes = Routes(edge, AvroWay(edge, schemas.find_text))
     app.include_router(routes.router)
-    app.include_router(make_experiment_router(registry, authenticator, metrics, clock, settings.retry_after_seconds))
+    app.include_router(
+        make_experiment_router(experiment_registry, authenticator, metrics, clock, settings.retry_after_seconds)
+    )
+    app.include_router(make_registry_router(schemas, authenticator))
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)

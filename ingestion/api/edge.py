@@ -19,7 +19,7 @@ from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.guard import Guard
 from ingestion.api.idempotency import IdempotencyKeys, UsedKeys
-from ingestion.api.intake import Intake, Sender, Taken
+from ingestion.api.intake import Intake, JudgeOf, Sender, Taken
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule
 from ingestion.contracts.registry import REGISTRY, Contract, UnknownContractError
@@ -108,7 +108,7 @@ class Edge:
             raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)
         return caller
 
-    async def take_single(self, arrival: Arrival, family_rule: FamilyRule) -> Taken:
+    async def take_single(self, arrival: Arrival, family_rule: FamilyRule, judge_of: JudgeOf | None = None) -> Taken:
         """Takes the body as one event."""
         sender, key = arrival.sender, arrival.idempotency_key
         event_id = contract = ""
@@ -124,7 +124,7 @@ class Edge:
 
         if key is not None:
             await self._keys.recall(sender.app_id, key)
-        receipt = await self.intake.take([arrival.body], sender, family_rule, choose)
+        receipt = await self.intake.take([arrival.body], sender, family_rule, choose, judge_of)
         if receipt.accepted and key is not None:
             await self._keys.remember(sender.app_id, key, event_id)
         return Taken(receipt, event_id, contract)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Protocol
 
 import structlog
 
@@ -21,7 +22,7 @@ from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.registry import Contract
-from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent
+from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent, Verdict
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
@@ -79,6 +80,17 @@ class Taken:
 _ONE_ACCEPTED = Receipt(1, 1)
 
 
+class Judge(Protocol):
+    """A Validator, or what reads bytes of another form for it."""
+
+    def judge(self, raw: bytes, family_rule: FamilyRule, /) -> Verdict:
+        """See Validator."""
+        ...
+
+
+JudgeOf = Callable[[Validator], Judge]
+
+
 class _Slice:
     """Up to SLICE_EVENTS events, what was found wrong with them, and the sink's answer."""
 
@@ -96,7 +108,16 @@ class _Slice:
 class _Lane:
     """What the events of one request have in common."""
 
-    __slots__ = ("_fresh_ids", "event_id_of", "family_rule", "sender", "stamper", "validator")
+    __slots__ = (
+        "_fresh_ids",
+        "_other_judge",
+        "_validator",
+        "event_id_of",
+        "family_rule",
+        "plain",
+        "sender",
+        "stamper",
+    )
 
     def __init__(
         self,
@@ -105,13 +126,22 @@ class _Lane:
         stamper: Stamper,
         family_rule: FamilyRule,
         event_id_of: Callable[[ValidEvent], str] | None,
+        judge_of: JudgeOf | None,
     ) -> None:
         self.sender = sender
-        self.validator = validator
+        self.plain = validator.plain
+        self._validator = validator
+        self._other_judge = judge_of(validator) if judge_of is not None else None
         self.stamper = stamper
         self.family_rule = family_rule
         self.event_id_of = event_id_of
         self._fresh_ids: list[str] = []
+
+    def judge(self, raw: bytes) -> Verdict:
+        """The verdict on an event that is not plain."""
+        if self._other_judge is not None:
+            return self._other_judge.judge(raw, self.family_rule)
+        return self._validator.judge_fully(raw, self.family_rule, self.sender.contract)
 
     def fresh_id(self) -> str:
         """A new event id."""
@@ -150,6 +180,7 @@ class Intake:
         sender: Sender,
         family_rule: FamilyRule = detect_family,
         event_id_of: Callable[[ValidEvent], str] | None = None,
+        judge_of: Callable[[Validator], Judge] | None = None,
     ) -> Receipt:
         """The receipt, after every acknowledged event is acknowledged. Record order is the order of `events`.
 
@@ -163,7 +194,7 @@ class Intake:
                 await asyncio.sleep(0)
             raws = events[start : start + SLICE_EVENTS]
             part = _Slice(start, len(raws))
-            records = self._judge(part, raws, _Lane(sender, validator, stamper, family_rule, event_id_of))
+            records = self._judge(part, raws, _Lane(sender, validator, stamper, family_rule, event_id_of, judge_of))
             self._send(part, Batch(records, len(raws), sum(map(len, raws))))
             slices.append(part)
         return await self._receipt(slices, len(events), sender)
@@ -215,13 +246,12 @@ class Intake:
 
     def _judge(self, part: _Slice, events: Sequence[bytes], lane: _Lane) -> Iterator[OutgoingRecord]:
         """The records of the slice, one by one; notes in `part` what is rejected."""
-        max_bytes, family_rule, event_id_of = self._event_max_bytes, lane.family_rule, lane.event_id_of
-        sender, contract = lane.sender, lane.sender.contract
-        plain, judge = lane.validator.plain, lane.validator.judge_fully
+        max_bytes, sender, event_id_of = self._event_max_bytes, lane.sender, lane.event_id_of
+        plain, judge = lane.plain, lane.judge
         read_plain, stamp_plain = plain.read, lane.stamper.stamp_plain
         may_be_plain = (
-            family_rule in MAY_BE_ENGAGEMENT
-            and contract is None
+            lane.family_rule in MAY_BE_ENGAGEMENT
+            and sender.contract is None
             and event_id_of is None
             and max(map(len, events)) <= max_bytes
         )
@@ -231,7 +261,7 @@ class Intake:
                 if event is not None:
                     yield stamp_plain(raw, event, event.event_id or lane.fresh_id())
                     continue
-            verdict = judge(raw, family_rule, contract) if len(raw) <= max_bytes else _too_large(max_bytes)
+            verdict = judge(raw) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.claims is not None:
                 verdict = judge_claims(verdict, verdict.claims, sender.app_id, sender.guarded_apps, self._variants_of)
             if type(verdict) is ValidEvent:

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ingestion.api.problems import PROBLEM_MEDIA_TYPE
+from ingestion.contracts.avro_wire import MEDIA_TYPES as AVRO_MEDIA_TYPES
 from ingestion.contracts.families import MIXED_RULE, Family
 from ingestion.contracts.formats import json_schema
 from ingestion.contracts.registry import NEWEST, REGISTRY
@@ -13,6 +14,16 @@ from ingestion.contracts.registry import NEWEST, REGISTRY
 _REF = "#/components/schemas/{name}"
 _SCHEMAS, _NAMED = json_schema.components(list(NEWEST.values()), _REF)
 _EVENTS: dict[Family, dict[str, Any]] = dict(zip(NEWEST, _SCHEMAS, strict=True))
+_AVRO_CONTENT = {
+    media_type: {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "A zero byte, the schema's id in four, the datum.",
+        }
+    }
+    for media_type in AVRO_MEDIA_TYPES
+}
 _SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
@@ -112,6 +123,8 @@ def _content(body: str) -> dict[str, Any]:
         return {"application/x-ndjson": {"schema": {"type": "string", "description": text}}}
     family, is_batch = body.removesuffix("_batch"), body.endswith("_batch")
     event = _event(family)
+    if not is_batch and Family.DOWNLOAD.value == family:
+        return {"application/json": {"schema": event}, **_AVRO_CONTENT}
     if not is_batch:
         return {"application/json": {"schema": event}}
     events = {"type": "array", "items": event, "minItems": 1, "maxItems": 1000}

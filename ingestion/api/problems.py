@@ -251,6 +251,18 @@ _TABLE: tuple[tuple[str, str, str, str], ...] = (
         "Register another experiment.",
     ),
     (
+        Reason.UNKNOWN_SCHEMA,
+        "The Avro schema is not known",
+        "The record's schema id is not one of the schema registry's, or its schema cannot be read as the contract.",
+        "Register the schema first; existing Avro serializers do so by themselves.",
+    ),
+    (
+        Reason.MALFORMED_AVRO,
+        "The bytes are not an Avro record",
+        "The body does not begin with a zero byte and a schema id, or the datum does not fit its schema.",
+        "Send the registry's wire format: a zero byte, the schema's id in four bytes, the datum.",
+    ),
+    (
         Reason.WRONG_APP,
         "The event belongs to another app",
         "The event's `app_id` is not the key's.",

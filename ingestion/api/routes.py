@@ -7,11 +7,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ingestion.api import answers
+from ingestion.api.avro import AvroWay
 from ingestion.api.batches import split_json_batch, split_lines
 from ingestion.api.direct import Endpoint, as_app
 from ingestion.api.edge import Arrival, Edge, Work
 from ingestion.api.errors import ErrorCode, RequestError
-from ingestion.api.intake import Taken
+from ingestion.api.intake import JudgeOf, Taken
 from ingestion.api.openapi import documented
 from ingestion.api.single_lane import SingleLane
 from ingestion.contracts import product
@@ -26,10 +27,11 @@ Shape = Callable[[Taken, Arrival], dict[str, str]]
 class Routes:
     """All ways in: `router` documents and answers them, `direct` answers their POST requests without FastAPI."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, avro: AvroWay) -> None:
         self.router = APIRouter()
         self.direct: dict[str, ASGIApp] = {}
         self._edge = edge
+        self._avro = avro
         engagement = only(Family.ENGAGEMENT)
         self._add_single("/api/v1/events", engagement, 201, _created, "engagement", "Send one engagement event")
         self._add_batch("/api/v1/events/batch", engagement, 201, "engagement_batch", "Send a batch")
@@ -65,8 +67,10 @@ class Routes:
         )
 
     def _add_single(self, path: str, rule: FamilyRule, status: int, shape: Shape, body: str, summary: str) -> None:
-        work = _single(self._edge, rule, status, shape)
-        self._add(path, _endpoint(self._edge, path, work, is_batch=False), status, body, summary)
+        endpoint = _endpoint(self._edge, path, _single(self._edge, rule, status, shape), is_batch=False)
+        if rule is only(Family.DOWNLOAD):
+            endpoint = self._avro.beside(endpoint, path, _single(self._edge, rule, status, shape, self._avro.judge_of))
+        self._add(path, endpoint, status, body, summary)
         if rule in MAY_BE_ENGAGEMENT:
             self.direct[path] = SingleLane(self._edge, self.direct[path], path, status, shape)
 
@@ -82,9 +86,9 @@ def _endpoint(edge: Edge, route: str, work: Work, *, is_batch: bool) -> Endpoint
     return endpoint
 
 
-def _single(edge: Edge, rule: FamilyRule, status: int, shape: Shape) -> Work:
+def _single(edge: Edge, rule: FamilyRule, status: int, shape: Shape, judge_of: JudgeOf | None = None) -> Work:
     async def work(arrival: Arrival) -> Response:
-        taken = await edge.take_single(arrival, rule)
+        taken = await edge.take_single(arrival, rule, judge_of)
         if taken.receipt.errors:
             return answers.rejected_answer(taken.receipt.errors[0], arrival.sender.received_at)
         is_product = taken.contract == product.CONTRACT and shape is _accepted_or_ok

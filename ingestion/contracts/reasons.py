@@ -26,6 +26,8 @@ class Reason(StrEnum):
     UNKNOWN_VARIANT = "unknown_variant"
     BODY_TOO_LARGE = "body_too_large"
     MALFORMED_ROW = "malformed_row"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    MALFORMED_AVRO = "malformed_avro"
 
     MISSING_HEADER = "missing_header"
     EMPTY_VALUE = "empty_value"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 LIVE_TOPIC = "events.raw.v1"
 IMPORT_TOPIC = "events.import.v1"
 DEAD_LETTER_TOPIC = "events.dlq.v1"
+DOWNLOADS_TOPIC = "content-downloads"
 
 PARTITION_COUNT = 4
 MAX_RECORD_SIZE_BYTES = 2 * 1024 * 1024
@@ -39,3 +40,6 @@ class TopicSpec:
 
 
 TOPICS: tuple[TopicSpec, ...] = (TopicSpec(LIVE_TOPIC), TopicSpec(IMPORT_TOPIC), TopicSpec(DEAD_LETTER_TOPIC))
+
+INLETS: tuple[TopicSpec, ...] = (TopicSpec(DOWNLOADS_TOPIC),)
+"""Topics that clients write to themselves. They are not landed: a bridge judges and stamps their records into those that are."""

@@ -147,3 +147,31 @@ experiments = sa.Table(
     _at("created_at", nullable=False, now=True),
     _at("updated_at", nullable=False, now=True),
 )
+
+registry_schemas = sa.Table(
+    "registry_schemas",
+    metadata,
+    sa.Column(
+        "schema_id", sa.Integer, primary_key=True, autoincrement=False, comment="what Avro records carry; for ever"
+    ),
+    sa.Column("schema_text", sa.Text, nullable=False, comment="canonical JSON text"),
+    sa.Column("fingerprint", sa.Text, nullable=False, unique=True, comment="SHA-256 of the text, hex"),
+    _at("registered_at", nullable=False, now=True),
+)
+
+registry_versions = sa.Table(
+    "registry_versions",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, comment="from 1 within the subject"),
+    sa.Column("schema_id", sa.Integer, sa.ForeignKey(registry_schemas.c.schema_id), nullable=False),
+    _at("registered_at", nullable=False, now=True),
+    _at("deleted_at"),
+)
+
+registry_levels = sa.Table(
+    "registry_levels",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True, comment="empty: the level of all subjects without one"),
+    sa.Column("level", sa.Text, nullable=False),
+)

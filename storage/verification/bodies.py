@@ -4,11 +4,13 @@ dbt repeats the contracts in SQL; the checker asks the Python that defines them,
 rejected coordinates go back to DuckDB: they are few.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 import duckdb
 
+from ingestion.contracts import avro_wire
 from ingestion.contracts.families import only
 from ingestion.contracts.registry import CONTRACTS
 from ingestion.contracts.validation import Validator, ValidEvent
@@ -17,30 +19,48 @@ from storage.verification import queries
 IsValid = Callable[[str, str, bytes], bool]
 """Contract, event type and value of a record that landed as good: does the body keep its contract?"""
 
+ReadAvro = Callable[[bytes], bytes]
+"""The JSON text of a body in Avro; empty where there is none."""
+
 FETCH_ROWS = 20_000
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def write_rejected_bodies(
-    session: duckdb.DuckDBPyConnection, steps: Sequence[tuple[date, date]], is_valid: IsValid
+    session: duckdb.DuckDBPyConnection, steps: Sequence[tuple[date, date]], is_valid: IsValid, read_avro: ReadAvro
 ) -> int:
-    """Makes the table rejected_bodies(kafka_topic, kafka_partition, kafka_offset) for the days of the steps; returns its size."""
+    """Makes the table rejected_bodies(kafka_topic, kafka_partition, kafka_offset) for the days of the steps; returns its size.
+
+    And avro_users(kafka_topic, kafka_partition, kafka_offset, user_id): whose the valid bodies in Avro are, which SQL cannot read.
+    """
     session.execute(
         "create or replace temp table rejected_bodies (kafka_topic varchar, kafka_partition integer, kafka_offset bigint)"
+    )
+    session.execute(
+        "create or replace temp table avro_users (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, user_id varchar)"
     )
     rejected: list[tuple[str, int, int]] = []
     for first_day, last_day in steps:
         result = session.execute(queries.load("good_bodies"), {"first_day": first_day, "last_day": last_day})
+        users: list[tuple[str, int, int, str]] = []
         while rows := result.fetchmany(FETCH_ROWS):
-            rejected.extend(
-                (topic, partition, offset)
-                for topic, partition, offset, contract, event_type, is_filed, value in rows
-                if not (is_filed and is_valid(contract, event_type, value))
-            )
-    if rejected:
-        columns = [list(column) for column in zip(*rejected, strict=True)]
-        session.execute("insert into rejected_bodies select unnest($1), unnest($2), unnest($3)", columns)
+            for topic, partition, offset, contract, event_type, is_filed, value in rows:
+                is_avro = value is not None and avro_wire.is_avro(contract, value)
+                body = read_avro(value) if is_avro else value
+                if not (is_filed and is_valid(contract, event_type, body)):
+                    rejected.append((topic, partition, offset))
+                elif is_avro:
+                    users.append((topic, partition, offset, json.loads(body)["user_id"]))
+        _insert(session, "avro_users", users)  # not before: another statement ends the result
+    _insert(session, "rejected_bodies", rejected)
     return len(rejected)
+
+
+def _insert(session: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        unnested = ", ".join(f"unnest(${number})" for number in range(1, len(columns) + 1))
+        session.execute(f"insert into {table} select {unnested}", columns)
 
 
 class ContractJudge:

@@ -15,12 +15,13 @@ import sqlalchemy as sa
 
 from ingestion.contracts import topics
 from storage import lake, publications
-from storage.control import acknowledged, make_engine
+from storage.control import acknowledged, make_engine, schema_registry
 from storage.control.acknowledged import Count
 from storage.duckdb_session import open_session
 from storage.publications import Publication
 from storage.settings import StorageSettings
 from storage.verification import landing, publication_order, published_state, queries, scope
+from storage.verification.avro_bodies import AvroReader
 from storage.verification.errors import ServiceUnreachableError
 from storage.verification.kafka_log import BrokerLog, KafkaLog, OffsetRange, Place
 from storage.verification.report import Finding, Report
@@ -77,6 +78,15 @@ def _read_promises(settings: StorageSettings) -> tuple[list[Count], scope.Scope,
     finally:
         engine.dispose()
     return ledger, pinned, kept
+
+
+def _read_schemas(settings: StorageSettings) -> dict[int, str]:
+    """The texts of registered schemas by id."""
+    engine = make_engine(settings, pool_size=1)
+    try:
+        return schema_registry.all_texts(engine)
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -148,7 +158,7 @@ def _check_published(
         horizon_first_day=first_day - horizon,
         horizon_last_day=last_day + horizon,
     )
-    published_state.write_verdicts(session)
+    published_state.write_verdicts(session, AvroReader(_read_schemas(settings)))
     repeated, beyond_horizon = published_state.check_repeated_ids(session)
     findings.append(repeated)
     findings += published_state.check_days(session, counted)

@@ -106,13 +106,13 @@ def day_counts(session: duckdb.DuckDBPyConnection, newest_days: int | None) -> l
     return rows if newest_days is None else rows[-newest_days:]
 
 
-def write_verdicts(session: duckdb.DuckDBPyConnection) -> None:
+def write_verdicts(session: duckdb.DuckDBPyConnection, read_avro: bodies.ReadAvro) -> None:
     """Makes rejected_bodies, copies and verdicts: what silver must reject and whom it must call a duplicate.
 
     Covers the days of the variables horizon_first_day to horizon_last_day.
     """
     rows = session.execute(queries.load("horizon_day_counts")).fetchall()
-    bodies.write_rejected_bodies(session, list(steps(rows, ROWS_PER_STEP)), bodies.ContractJudge())
+    bodies.write_rejected_bodies(session, list(steps(rows, ROWS_PER_STEP)), bodies.ContractJudge(), read_avro)
     queries.run_script(session, "verdicts")
 
 

@@ -28,7 +28,7 @@ select
     case
         when reason is not null or {{ is_of_family("engagement") }} then null
         when {{ is_of_family("generic") }} then fields.payload::varchar
-        else json_merge_patch(try(decode(value)), {{ without_envelope() }})::varchar
+        else json_merge_patch(body, {{ without_envelope() }})::varchar
     end as payload,
     contract,
     reason,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec.inspect as inspect
 
+from ingestion.contracts import avro_wire
 from ingestion.contracts.families import Family
 from ingestion.contracts.fields import MAX_USER_ID_LENGTH, EventId, Timestamp, UserId
 from ingestion.contracts.formats.fields import ENVELOPE_COLUMNS, shapes_of, without_none
@@ -38,6 +39,7 @@ def render(contracts: Iterable[Contract] = tuple(CONTRACTS.values())) -> str:
         _list_macro(
             "common_contracts", [item.name for item in common_contracts], "Those of engagement and generic events."
         ),
+        _list_macro("avro_contracts", list(avro_wire.CONTRACTS), "Those whose bodies may be Avro."),
         _list_macro("common_fields", common, "The fields of engagement and generic bodies."),
         _list_macro(
             "other_fields", [name for name in all_names if name not in common], "What other families have besides."

@@ -8,6 +8,7 @@ with landed as (
         bronze.value,
         md5(bronze.value) as payload_hash,
         json_text(bronze.value) as body,
+        avro_users.user_id as avro_user_id,
         rejected.kafka_offset is not null as is_body_rejected
     from bronze
     left join cutoffs on bronze.event_hour = cutoffs.event_hour
@@ -15,11 +16,15 @@ with landed as (
         on bronze.kafka_topic = rejected.kafka_topic
         and bronze.kafka_partition = rejected.kafka_partition
         and bronze.kafka_offset = rejected.kafka_offset
+    left join avro_users
+        on bronze.kafka_topic = avro_users.kafka_topic
+        and bronze.kafka_partition = avro_users.kafka_partition
+        and bronze.kafka_offset = avro_users.kafka_offset
     where bronze.event_date between getvariable('first_day') and getvariable('last_day')
         and bronze.dlq_stage is distinct from 'consumer'
 )
 select
-    landed.* exclude (value, body, is_landed_in_time),
+    landed.* exclude (value, body, avro_user_id, is_landed_in_time),
     coalesce(landed.is_landed_in_time, false) as is_due,
     landed.rejection_reason as reason,
     case
@@ -36,6 +41,7 @@ select
     family_of(landed.contract) as family,
     stripped(
         case
+            when landed.avro_user_id is not null then landed.avro_user_id
             when family_of(landed.contract) = 'social' and landed.event_type in ('post_created', 'comment_created') then landed.body ->> '$.author'
             else landed.body ->> '$.user_id'
         end

@@ -16,7 +16,7 @@ from storage.lake import create_missing_tables, open_lake
 from storage.settings import StorageSettings
 from tests.fixtures import bodies
 from tests.fixtures.bronze_rows import BronzeRow, engagement_row, write_bronze
-from tests.integration.dbt_project import world
+from tests.integration.dbt_project import avro_bodies, world
 
 PROJECT_DIR = Path(__file__).parents[3] / "dbt_project"
 
@@ -47,6 +47,7 @@ class Inputs:
             "TIDEMARK_BUILD_BRONZE_URI": self.settings.bronze_uri,
             "TIDEMARK_BUILD_BRONZE_VERSION": str(self.bronze_version),
             "TIDEMARK_BUILD_EXTENSIONS_DIR": str(self.settings.extensions_dir),
+            "TIDEMARK_BUILD_AVRO_SCHEMAS": str(self.home / "avro_schemas.json"),
             **changes,
         }
 
@@ -110,15 +111,22 @@ def contract_rows() -> list[BronzeRow]:
     """Every body of `bodies` as a record of 12:00, its number as offset, stamped as whoever sent it would stamp it."""
     cases = [*bodies.ONE_FLAW_OR_NONE, *bodies.mutations(400, seed=3)]
     return [
+        *_body_rows(cases, "contracts"),
+        *_body_rows([("download/1", value) for value in avro_bodies.CASES], "avro"),
+    ]
+
+
+def _body_rows(cases: list[tuple[str, bytes]], app_id: str) -> list[BronzeRow]:
+    return [
         BronzeRow(
             kafka_offset=number,
             value=value,
             occurred_at=world.at("12:40"),
             event_id=f"body-{number}",
-            event_type=bodies.stamped_type(value),
+            event_type="download" if app_id == "avro" else bodies.stamped_type(value),
             contract=contract,
-            app_id="contracts",
-            kafka_partition=3,
+            app_id=app_id,
+            kafka_partition=4 if app_id == "avro" else 3,
         )
         for number, (contract, value) in enumerate(cases)
     ]
@@ -135,6 +143,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Input
         builds_dir=home,
         extensions_dir=home / "extensions",
     )
+    avro_bodies.write_schemas(home / "avro_schemas.json")
     first = Inputs(home, settings, 0, 0)
     parsed = run_dbt(first, "parse", "parse")
     assert parsed.success, parsed.output

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.integration.verification.world import StampedRow
+from tests.unit.ingestion.builders import download
+from tests.unit.ingestion.schema_registry.test_decoding import encoded
 
 HOUR = datetime(2026, 2, 1, 10, tzinfo=UTC)
 
@@ -31,6 +33,22 @@ def generic(kafka_offset: int, *, minutes: int = 10, user: str = "u1", **changes
         "event_id": f"g{kafka_offset}",
         "occurred_at": HOUR + timedelta(minutes=minutes),
         "value": _json(event_type="order_placed", user_id=user, payload={"total": 3}),
+        **changes,
+    }
+    return StampedRow(kafka_offset=kafka_offset, **fields)
+
+
+def avro_download(
+    kafka_offset: int, schema_id: int, *, cut_bytes: int = 0, user: str = "u1", **changes: Any
+) -> StampedRow:
+    """A download in Avro, ten minutes after HOUR; its last bytes may be missing."""
+    value = encoded(download(event_id=f"d{kafka_offset}", user_id=user), schema_id=schema_id)
+    fields: dict[str, Any] = {
+        "event_type": "download",
+        "contract": "download/1",
+        "event_id": f"d{kafka_offset}",
+        "occurred_at": HOUR + timedelta(minutes=10),
+        "value": value[: len(value) - cut_bytes],
         **changes,
     }
     return StampedRow(kafka_offset=kafka_offset, **fields)

@@ -5,6 +5,7 @@ dbt's and the checker's, and commits them as one publication. `tamper` is SQL ru
 """
 
 import hashlib
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
+import fastavro
 from sqlalchemy import Engine
 
+from ingestion.contracts.avro_wire import decodable
 from storage import publications
 from storage.control import hours as control_hours
 from storage.duckdb_session import open_session
@@ -25,6 +28,7 @@ from storage.verification import Check, Report, verify
 from storage.verification.kafka_log import OffsetRange, Place, Record
 from storage.verification.queries import load
 from tests.fixtures.bronze_rows import COLUMNS, BronzeRow, append_relation
+from tests.unit.ingestion.schema_registry.test_decoding import V1
 
 HORIZON = timedelta(days=7)
 STAMP_COUNT = 7
@@ -268,9 +272,19 @@ def _reason(row: StampedRow) -> str | None:
     if row.rejection_reason is not None:
         return row.rejection_reason
     try:
-        return None if isinstance(json.loads(row.value or b""), dict) else "not_an_object"
+        return None if isinstance(_document(row), dict) else "not_an_object"
     except ValueError:
         return "malformed_json"
+    except EOFError:
+        return "malformed_avro"
+
+
+def _document(row: StampedRow) -> Any:
+    """The body. Avro ones are written with the contract's own schema."""
+    value = row.value or b""
+    if value[:1] != b"\0":
+        return json.loads(value)
+    return fastavro.schemaless_reader(io.BytesIO(value[5:]), fastavro.parse_schema(decodable(json.dumps(V1))))
 
 
 def _stamps(row: StampedRow) -> dict[str, Any]:
@@ -292,7 +306,7 @@ def _hash(row: StampedRow) -> str:
 
 
 def _event(row: StampedRow) -> dict[str, Any]:
-    body = json.loads(row.value or b"{}")
+    body = _document(row)
     assert row.occurred_at is not None
     assert row.contract is not None
     return {

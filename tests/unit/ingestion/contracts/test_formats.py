@@ -6,11 +6,12 @@ from collections import Counter
 from datetime import date
 from typing import Any
 
+import fastavro
 import pytest
 from jsonschema import Draft202012Validator
 
 from ingestion.contracts.families import only
-from ingestion.contracts.formats import dictionary, json_schema, sql
+from ingestion.contracts.formats import avro, dictionary, json_schema, sql
 from ingestion.contracts.registry import CONTRACTS
 from ingestion.contracts.validation import Validator, ValidEvent
 from scripts.contracts import ROOT
@@ -84,3 +85,19 @@ def test_every_field_has_a_meaning_and_a_place_in_silver() -> None:
 def test_sql_has_rules_for_every_contract() -> None:
     text = sql.render()
     assert all(f"when contract = '{name}' then case" in text for name in CONTRACTS)
+
+
+@pytest.mark.parametrize("contract", ["engagement/1", "download/1"])
+def test_what_a_contract_takes_can_be_written_in_its_avro_schema(contract: str) -> None:
+    schema = fastavro.parse_schema(avro.schema(CONTRACTS[contract]) or {})
+    validator, rule = Validator(NOW, date(2015, 1, 1)), only(CONTRACTS[contract].family)
+    taken = [value for body, value in documents(contract) if isinstance(validator.judge(body, rule), ValidEvent)]
+    assert len(taken) > 5
+    for value in taken:
+        assert fastavro.validate(value, schema, raise_errors=False), value
+
+
+def test_contracts_with_free_insides_or_several_shapes_have_no_avro_schema() -> None:
+    assert {name for name, contract in CONTRACTS.items() if avro.schema(contract) is None} == {
+        "product/1", "generic/1", "social/1",
+    }  # fmt: skip

@@ -1,0 +1,86 @@
+"""`python -m ingestion.bridge`: runs until SIGTERM or SIGINT. Reads the environment, once.
+
+A process of its own and not a thread of the API: decoding would take the interpreter from requests. As many may run as the topic has
+partitions.
+"""
+
+import signal
+import sys
+import threading
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy import Engine
+
+from ingestion.api.ledger import AcknowledgedCounts
+from ingestion.api.postgres import PostgresLedger
+from ingestion.bridge.inlet import KafkaInlet
+from ingestion.bridge.runner import Bridge
+from ingestion.bridge.translation import Translator
+from ingestion.contracts import download
+from ingestion.schema_registry.decoding import decoder_of
+from ingestion.schema_registry.store import PostgresRegistryStore
+from ingestion.settings import IngestionSettings
+from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from storage.control import heartbeats, make_engine
+from storage.settings import StorageSettings
+
+HEARTBEAT_NAME = "download_bridge"
+HEARTBEAT_SECONDS = 5.0
+_STOP_SECONDS = 3.0
+
+
+def beat_until(stopping: threading.Event, engine: Engine, bridge: Bridge) -> None:
+    """Tells every few seconds that the bridge lives; goes on while the database is away."""
+    while True:
+        details = {"state": "running", "produced": bridge.progress.produced, "rejected": bridge.progress.rejected}
+        try:
+            heartbeats.beat(engine, HEARTBEAT_NAME, details)
+        except sa.exc.SQLAlchemyError as error:
+            structlog.get_logger(__name__).warning("no heartbeat", error=type(error).__name__)
+        if stopping.wait(HEARTBEAT_SECONDS):
+            return
+
+
+def main() -> None:
+    """Builds the real parts and runs."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings, storage = IngestionSettings(), StorageSettings()
+    engine = make_engine(storage, pool_size=2)
+    counts = AcknowledgedCounts(PostgresLedger(engine), settings.ledger_flush_seconds)
+    sink = KafkaSink(
+        KafkaSinkSettings(storage.kafka_bootstrap_servers, settings.live_topic, settings.message_timeout_seconds)
+    )
+    translator = Translator(
+        decoder_of(download.CONTRACT, PostgresRegistryStore(engine).find_text),
+        settings.downloads_app_id,
+        first_day=storage.first_day,
+        live_topic=settings.live_topic,
+        dead_letter_topic=settings.dead_letter_topic,
+    )
+    inlet = KafkaInlet(storage.kafka_bootstrap_servers, settings.downloads_topic)
+    bridge = Bridge(inlet, sink, translator, counts)
+    counts.start()
+    beating = threading.Thread(target=beat_until, args=(stopping, engine, bridge), name="heartbeat", daemon=True)
+    beating.start()
+    try:
+        bridge.run(stopping)
+    finally:
+        stopping.set()
+        inlet.close()
+        sink.close(_STOP_SECONDS)
+        counts.stop(_STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The bridge as it runs: a client's records on `content-downloads`, a real broker and registry, and kill -9 in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from sqlalchemy import Engine
+
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, LIVE_TOPIC
+from ingestion.schema_registry.own_contracts import register_own
+from ingestion.schema_registry.service import SchemaRegistry
+from ingestion.schema_registry.store import PostgresRegistryStore
+from local_stack import child
+from local_stack.waiting import wait_until
+from storage.settings import StorageSettings
+from tests.integration.ingestion.reading import Landed, read_all
+from tests.unit.ingestion.builders import download
+from tests.unit.ingestion.schema_registry.test_decoding import encoded
+
+pytestmark = pytest.mark.integration
+EVENT_COUNT = 20_000
+
+
+@pytest.fixture
+def schema_id(engine: Engine) -> int:
+    """The platform's own contract, registered."""
+    registry = SchemaRegistry(PostgresRegistryStore(engine))
+    register_own(registry)
+    return registry.look(lambda view: view.version("content-downloads-value", "latest").schema_id)
+
+
+@pytest.fixture
+def start_bridge(kafka_bootstrap: str, storage_settings: StorageSettings) -> Callable[[str], "subprocess.Popen[bytes]"]:
+    """Starts a bridge for an app; its death is the caller's."""
+
+    def start(app_id: str) -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "TIDEMARK_KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+            "TIDEMARK_STORAGE_DATABASE_URL": storage_settings.database_url,
+            "TIDEMARK_INGESTION_DOWNLOADS_APP_ID": app_id,
+        }
+        argv = child.wrap([sys.executable, "-m", "ingestion.bridge"], signal.SIGKILL)
+        return subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
+
+    return start
+
+
+def end_count(bootstrap: str, topic: str) -> int:
+    """Records in the topic now."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        places = [TopicPartition(topic, number) for number in partitions]
+        return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+    finally:
+        consumer.close()
+
+
+@pytest.mark.feature("S4-2")
+def test_a_bridge_that_is_killed_loses_no_record_and_its_successor_changes_none(
+    kafka_bootstrap: str, engine: Engine, schema_id: int, start_bridge: Callable[[str], "subprocess.Popen[bytes]"]
+) -> None:
+    app_id, ids = f"app_{uuid4().hex[:8]}", [f"d-{number}" for number in range(EVENT_COUNT)]
+    producer = Producer({"bootstrap.servers": kafka_bootstrap, "compression.type": "zstd"})
+    values = {event_id: encoded(download(event_id=event_id), schema_id=schema_id) for event_id in ids}
+    for event_id, value in values.items():
+        producer.produce(DOWNLOADS_TOPIC, value, event_id)
+
+    def is_unknown(record: Landed) -> bool:
+        return record.value == unknown
+
+    unknown = b"\0\0\0\xff\xff" + uuid4().bytes
+    producer.produce(DOWNLOADS_TOPIC, unknown)
+    assert producer.flush(60) == 0
+    before = end_count(kafka_bootstrap, LIVE_TOPIC)
+
+    killed = start_bridge(app_id)
+    try:
+        wait_until(lambda: end_count(kafka_bootstrap, LIVE_TOPIC) > before, "the bridge to have begun", 60)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert end_count(kafka_bootstrap, LIVE_TOPIC) < before + EVENT_COUNT, "killed in the middle"
+
+    successor = start_bridge(app_id)
+    try:
+
+        def is_done() -> bool:
+            is_moved = end_count(kafka_bootstrap, LIVE_TOPIC) >= before + EVENT_COUNT
+            return is_moved and bool(read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_unknown))
+
+        wait_until(is_done, "the successor to have moved the rest", 90)
+    finally:
+        successor.terminate()
+        assert successor.wait(20) == 0
+
+    landed = read_all(kafka_bootstrap, LIVE_TOPIC, lambda record: record.headers.get("ce_source") == app_id)
+    assert {record.headers["ce_id"] for record in landed} == set(ids), "nothing is lost"
+    copies: dict[str, set[tuple[bytes, str]]] = {}
+    for record in landed:
+        said = (record.value, "|".join(f"{name}={value}" for name, value in sorted(record.headers.items())))
+        copies.setdefault(record.headers["ce_id"], set()).add(said)
+    assert all(len(said) == 1 for said in copies.values()), "a copy is the same to the byte: silver keeps one"
+    assert {value for said in copies.values() for value, _ in said} == set(values.values())
+    letters = read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_unknown)
+    assert {letter.headers["ce_dlqreason"] for letter in letters} == {"unknown_schema"}
