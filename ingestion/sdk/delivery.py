@@ -37,7 +37,7 @@ class Delivery:
         self._worker = Worker(self.outbox, self.courier, tuning, sleep)
         self._wake_at = tuning.batch_max_events
         self._is_background = is_background
-        self._sleep = sleep or time.sleep
+        self._sleep = sleep if sleep is not None else time.sleep
         if recovered and is_background:
             self._worker.start()
 

@@ -77,6 +77,7 @@ class Worker:
                 due_at = due_at or now + self._tuning.flush_interval_seconds
                 is_urgent = is_retry or self._outbox.holds_up_to(self._urgent_up_to)
                 if is_urgent or count >= self._tuning.batch_max_events or now >= due_at:
+                    self._ends_pause = False  # from here on a flush means the pause after this request
                     return True
                 self._outbox.changed.wait(due_at - now)
             return False
@@ -87,8 +88,7 @@ class Worker:
             return
         until = time.monotonic() + step.pause_seconds
         with self._outbox.changed:
-            self._ends_pause = False
             while (left := until - time.monotonic()) > 0 and not self._is_stopping:
-                self._outbox.changed.wait(left)
                 if self._ends_pause and not step.is_ordered:
                     return
+                self._outbox.changed.wait(left)

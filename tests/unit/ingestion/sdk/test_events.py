@@ -134,7 +134,9 @@ def test_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
     assert UUID(ids[0]).int >> 80 == 1_700_000_000_000
 
 
-texts = st.text(alphabet='aB1 :\\"ü\0\ud800', max_size=4)  # few characters: Hypothesis takes seconds to list all of Unicode
+texts = st.text(
+    alphabet='aB1 :\\"ü\0\ud800', max_size=4
+)  # few characters: Hypothesis takes seconds to list all of Unicode
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
