@@ -25,7 +25,7 @@ from ingestion.sdk.errors import (
     LostEventError,
     NotAcknowledgedError,
     RejectedError,
-    SDKDeliveryError,
+    SDKError,
 )
 from ingestion.sdk.events import Event, event_id_of
 from ingestion.sdk.experiments import Experiments, edge_fetch
@@ -161,7 +161,7 @@ class EventClient:
     def flush(self, timeout: float | None = None) -> None:
         """Returns when every event taken before has its verdict. `timeout` in seconds, None: as long as it takes.
 
-        Raises: UnavailableError when time is up, RefusedError at once; the events are kept.
+        Raises: UnavailableError when time is up, RefusedError at once; the events are kept. ClientClosedError.
         """
         self._delivery.flush(timeout)
 
@@ -175,7 +175,7 @@ class EventClient:
                 self._is_closed = True
                 try:
                     self._delivery.flush(self._tuning.close_timeout_seconds if timeout is None else timeout)
-                except SDKDeliveryError as error:
+                except SDKError as error:
                     logger.warning("not everything was delivered at close: problem=%s", error)
                 self._end()
                 self._http.close()

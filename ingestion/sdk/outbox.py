@@ -102,21 +102,20 @@ class Outbox:
             return self._store.count
 
     @property
-    def first_sequence(self) -> int | None:
-        """The oldest that waits. The caller may hold `changed`."""
-        with self.changed:
-            return self._store.first_sequence
-
-    @property
     def last_sequence(self) -> int | None:
         """The newest that waits."""
         with self.changed:
             return self._store.last_sequence
 
     def holds_up_to(self, sequence: int) -> bool:
-        """True while an event of this sequence or an older one waits."""
-        first = self.first_sequence
-        return first is not None and first <= sequence
+        """True while an event of this sequence or an older one waits. Raises: ClientClosedError when it would wait for ever."""
+        with self.changed:
+            first = self._store.first_sequence
+            if first is None or first > sequence:
+                return False
+            if self._is_closed:
+                raise ClientClosedError(f"the client was closed; {self._last_count} events stay in its spool")
+            return True
 
     def stats(self) -> Stats:
         """The counts at one moment, without what concerns requests."""
@@ -134,8 +133,8 @@ class Outbox:
             )
 
     def disown(self) -> None:
-        """Lets go of the store's files without the lock, which nobody can give back in a forked child."""
-        self._store.close()
+        """As `close`, but without the lock, which nobody can give back in a forked child."""
+        self._shut()
 
     def close(self, *, abandons: bool) -> list[Entry]:
         """What is given up with `abandons`. Takes and settles nothing more; counts stay as they are. Lets go of the store's files."""
@@ -144,8 +143,12 @@ class Outbox:
                 return []
             left = self._store.head(self._store.count, 2**62) if abandons else []
             self._abandoned += len(self._store.remove(entry.sequence for entry in left))
+            self._shut()
+            self.changed.notify_all()
+            return left
+
+    def _shut(self) -> None:
+        if not self._is_closed:
             self._is_closed = True
             self._last_count, self._last_bytes = self._store.count, self._store.size_bytes
             self._store.close()
-            self.changed.notify_all()
-            return left
