@@ -62,6 +62,8 @@ class Delivery:
         """Delivers in the caller's thread until this event is settled. Raises: UnavailableError, RefusedError."""
         deadline = _deadline(timeout_seconds)
         while self.outbox.holds_up_to(sequence):
+            if time.monotonic() >= deadline:
+                raise self._late()
             step = self.courier.deliver()
             if step.problem is None or not self.outbox.holds_up_to(sequence):
                 continue

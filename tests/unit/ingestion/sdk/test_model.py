@@ -109,8 +109,8 @@ class SpooledClient(RuleBasedStateMachine):
 
     @rule()
     def close_and_reopen(self) -> None:
-        self._note_counts()
         self.client.close()
+        self._note_counts()
         assert self.client.stats().pending == 0
         self.client = self.open()
 
