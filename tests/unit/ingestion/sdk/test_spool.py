@@ -281,6 +281,7 @@ def test_a_late_answer_does_not_touch_files_that_were_closed(tmp_path: Path) -> 
         client.flush()
     with pytest.raises(ClientClosedError):
         client.track("u1", "page_view")
+    client.close()
 
 
 def test_random_use_agrees_with_a_dictionary(tmp_path: Path) -> None:
