@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ingestion.contracts import download, engagement, generic, product, social
+from ingestion.contracts import cloudevent, download, engagement, generic, product, segment, social
 from ingestion.contracts.families import Family
+from ingestion.contracts.rules import FreeFields
 
 
 class Event(Protocol):
@@ -34,13 +35,17 @@ class Event(Protocol):
 class Contract:
     """One version of one family. `shape` is a msgspec Struct, or a union of tagged ones.
 
-    `event_type` is the type of all its events where they name none; `millisecond_fields` hold the event's time.
+    `event_type` is the type of all its events where they name none; `millisecond_fields` hold the event's time. A foreign contract
+    says in which of its fields type and user stand, the first that is filled; `free_fields` is what it asks of fields without a name.
     """
 
     name: str
     shape: Any
     event_type: str | None = None
     millisecond_fields: frozenset[str] = frozenset()
+    type_fields: tuple[str, ...] = ("event_type",)
+    actor_fields: tuple[str, ...] = ()
+    free_fields: FreeFields | None = None
 
     @property
     def family(self) -> Family:
@@ -57,6 +62,19 @@ CONTRACTS: dict[str, Contract] = {
         Contract(social.CONTRACT, social.SocialEvent),
         Contract(
             download.CONTRACT, download.DownloadEvent, download.EVENT_TYPE, millisecond_fields=frozenset({"timestamp"})
+        ),
+        Contract(
+            segment.CONTRACT,
+            segment.SegmentCall,
+            type_fields=segment.TYPE_FIELDS,
+            actor_fields=segment.ACTOR_FIELDS,
+        ),
+        Contract(
+            cloudevent.CONTRACT,
+            cloudevent.CloudEvent,
+            type_fields=cloudevent.TYPE_FIELDS,
+            actor_fields=cloudevent.ACTOR_FIELDS,
+            free_fields=cloudevent.EXTENSIONS,
         ),
     )
 }

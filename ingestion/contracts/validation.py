@@ -4,6 +4,7 @@ The same verdict is reached by the HTTP API and by the importer. Values are neve
 the stamps beside them.
 """
 
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -19,14 +20,11 @@ from ingestion.contracts.clocks import (
 )
 from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import Family, FamilyRule, UnknownFamilyError, detect_family, only
-from ingestion.contracts.fields import MAX_USER_ID_LENGTH
+from ingestion.contracts.fields import MAX_EVENT_ID_LENGTH, MAX_USER_ID_LENGTH, TRIMMED_CHARACTERS
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.registry import NEWEST, Event
+from ingestion.contracts.registry import NEWEST, Contract, Event
 from ingestion.contracts.strict_json import StrictJsonError, assure_unambiguous, decode_syntax
 
-# What trimming removes. ASCII only, so that SQL can mirror it exactly: trim(user_id, E' \t\n\r\x0b\x0c').
-TRIMMED_CHARACTERS = " \t\n\r\x0b\x0c"
-MAX_EVENT_ID_LENGTH = 200
 BACKSLASH = 0x5C
 
 _MAY_BE_ENGAGEMENT = (detect_family, only(Family.ENGAGEMENT))
@@ -57,15 +55,26 @@ class Rejection(msgspec.Struct, gc=False):
 
 
 Verdict = ValidEvent | Rejection
+OccurredAt = Callable[[Event], str | None]
+"""When an event occurred, canonical text, None when it carries no time. Raises: TimestampError."""
+
+
+def own_time(event: Event) -> str | None:
+    """The time that the event itself says."""
+    return event.occurred_at()
 
 
 class Validator:
-    """Judges events received at one moment; make one per request. Not for several threads."""
+    """Judges events received at one moment; make one per request. Not for several threads.
 
-    def __init__(self, received_at: datetime, first_day: date) -> None:
+    `occurred_at_of` tells when an event occurred where its own word is not the last.
+    """
+
+    def __init__(self, received_at: datetime, first_day: date, occurred_at_of: OccurredAt = own_time) -> None:
         self._earliest = earliest_occurred_at(first_day)
         self._latest = latest_occurred_at(received_at)
         self._expects_plain = True
+        self._occurred_at_of = occurred_at_of
 
     def judge(self, raw: bytes, family_rule: FamilyRule = detect_family) -> Verdict:
         """The verdict on the bytes of one event."""
@@ -132,7 +141,9 @@ class Validator:
             _assure_strict(raw, document)
             contract = NEWEST[family_rule(document)]
             self._expects_plain = contract.name == engagement.CONTRACT
-            return self._judge_values(document, contract.name, _convert(document, contract.shape))
+            event = _convert(document, contract.shape)
+            _assure_free_fields(document, contract)
+            return self._judge_values(document, contract.name, event)
         except msgspec.ValidationError as error:
             message = str(error)[:200]
             reason = Reason.MISSING_FIELD if "missing required field" in message else Reason.INVALID_FIELD
@@ -148,7 +159,7 @@ class Validator:
             message = f"user_id must have 1 to {MAX_USER_ID_LENGTH} characters after trimming, found {len(user_id)}"
             return _reject(document, Reason.INVALID_FIELD, message)
         try:
-            occurred_at = event.occurred_at()
+            occurred_at = self._occurred_at_of(event)
         except TimestampError as error:
             return _reject(document, Reason.INVALID_FIELD, f"timestamp: {error}")
         if occurred_at is not None:
@@ -183,6 +194,13 @@ def _assure_strict(raw: bytes, document: dict[str, Any]) -> None:
         for name, value in document.items():
             if "\0" in name or (type(value) is str and "\0" in value):
                 raise StrictJsonError(Reason.INVALID_FIELD, "a field of the envelope holds U+0000")
+
+
+def _assure_free_fields(document: dict[str, Any], contract: Contract) -> None:
+    """Raises: StrictJsonError when a field that the shape does not name breaks the contract."""
+    fault = contract.free_fields.fault(document) if contract.free_fields is not None else None
+    if fault is not None:
+        raise StrictJsonError(Reason.INVALID_FIELD, fault)
 
 
 def _reject(document: dict[str, Any], reason: Reason, message: str) -> Rejection:

@@ -7,6 +7,8 @@ import json
 import random
 from typing import Any
 
+from tests.integration.dbt_project import protocol_bodies
+
 GOOD_ENGAGEMENT: dict[str, Any] = {
     "event_id": "e1",
     "event_type": "click",
@@ -91,9 +93,12 @@ def stamped_type(value: bytes) -> str:
     """The event type a producer would stamp this body with: its own where it has one."""
     try:
         document = json.loads(value)
-        event_type = "download" if "user_context" in document else document["event_type"]
+        if "user_context" in document:
+            return "download"
+        names = ("event_type", "type") if "specversion" in document else ("event_type", "event", "type")
+        event_type = next(document[name] for name in names if document.get(name))
         return event_type.encode().decode() or "unreadable"
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, StopIteration):
         return "unreadable"
 
 
@@ -206,11 +211,13 @@ ONE_FLAW_OR_NONE: list[tuple[str, bytes]] = [
     ],
     *[(DOWNLOAD, download("download", status=value)) for value in ("success", "cancelled", "lost")],
     (DOWNLOAD, download().replace(b'"price"', b'"size_mb"')), (DOWNLOAD, download().replace(b'"city"', b'"region"')),
+    *protocol_bodies.ONE_FLAW_OR_NONE,
 ]  # fmt: skip
 
 
 GOOD_BODIES = [
     (ENGAGEMENT, engagement()), (GENERIC, generic()), (PRODUCT, product()), (SOCIAL, social("post_created")), (DOWNLOAD, download()),
+    *protocol_bodies.GOOD_BODIES,
 ]  # fmt: skip
 
 
