@@ -30,11 +30,11 @@ def split_json_batch(body: bytes) -> list[bytes]:
     # The wrapping is settled when its own bytes are nothing but one key and one list; else all of it is read strictly.
     wrapping_size = len(body) - sum(map(len, events)) - max(len(events) - 1, 0)
     if wrapping_size > len(b'{"events":[]}'):
-        _assure_wrapping(body)
+        assure_wrapping(body, "events")
     return events
 
 
-def _assure_wrapping(body: bytes) -> None:
+def assure_wrapping(body: bytes, list_name: str) -> None:
     """Raises: StrictJsonError when a key of the wrapping itself is written twice or cannot be read strictly."""
     outer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     if any(":" in key for key in outer):
@@ -42,9 +42,9 @@ def _assure_wrapping(body: bytes) -> None:
         return
     colons_in_values = sum(bytes(raw).count(b":") for raw in outer.values())
     if body.count(b":") > colons_in_values + len(outer):
-        raise StrictJsonError(Reason.DUPLICATE_KEY, "a key is written twice beside events")
+        raise StrictJsonError(Reason.DUPLICATE_KEY, f"a key is written twice beside {list_name}")
     for key, raw in outer.items():
-        if key != "events":
+        if key != list_name:
             decode(bytes(raw))
 
 

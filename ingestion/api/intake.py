@@ -16,7 +16,7 @@ from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
-from ingestion.contracts.validation import Rejection, Validator, ValidEvent
+from ingestion.contracts.validation import OccurredAt, Rejection, Validator, ValidEvent, own_time
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
@@ -95,12 +95,13 @@ class Intake:
         sender: Sender,
         family_rule: FamilyRule = detect_family,
         event_id_of: Callable[[ValidEvent], str] | None = None,
+        occurred_at_of: OccurredAt = own_time,
     ) -> Receipt:
         """The receipt, after every acknowledged event is acknowledged. Record order is the order of `events`.
 
         Raises: RequestError when the broker is away and no event was accepted.
         """
-        validator = Validator(sender.received_at, self._first_day)
+        validator = Validator(sender.received_at, self._first_day, occurred_at_of)
         stamper = Stamper(
             sender.app_id,
             sender.received_at,

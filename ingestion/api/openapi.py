@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from ingestion.api import openapi_protocols as protocols
 from ingestion.contracts.families import MIXED_RULE, Family
 from ingestion.contracts.formats import json_schema
 from ingestion.contracts.registry import NEWEST
@@ -14,6 +15,7 @@ _SCHEMAS, _NAMED = json_schema.components(list(NEWEST.values()), _REF)
 _EVENTS: dict[Family, dict[str, Any]] = dict(zip(NEWEST, _SCHEMAS, strict=True))
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name."},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _REFUSALS = {
@@ -31,10 +33,11 @@ def documented(body: str, status: int) -> dict[str, Any]:
         code: {"description": text, "content": {"application/json": {"schema": _ref("Refusal")}}}
         for code, text in _REFUSALS.items()
     }
-    responses[status] = {
-        "description": "Acknowledged by all in-sync replicas",
-        "content": {"application/json": {"schema": _answer(body, status)}},
-    }
+    answers = {status: ("Acknowledged by all in-sync replicas", _answer(body, status))}
+    if body in protocols.BODIES:
+        answers = protocols.answers(body, _REF)
+    for code, (text, schema) in answers.items():
+        responses[code] = {"description": text, "content": {"application/json": {"schema": schema}}}
     if "_or_product" in body:
         responses[200] = {
             "description": "A product event, acknowledged by all in-sync replicas",
@@ -42,9 +45,11 @@ def documented(body: str, status: int) -> dict[str, Any]:
         }
     extra: dict[str, Any] = {
         "requestBody": {"required": True, "content": _content(body)},
-        "security": [{"bearer": []}, {"api_key": []}, {}],
+        "security": [{"bearer": []}, {"basic": []}, {"api_key": []}, {}],
     }
-    if body != "lines" and not body.endswith("_batch"):
+    if body in protocols.BODIES:
+        extra["parameters"] = protocols.parameters(body)
+    elif body != "lines" and not body.endswith("_batch"):
         extra["parameters"] = [
             {
                 "name": "Idempotency-Key",
@@ -66,6 +71,7 @@ def install(app: FastAPI) -> None:
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).update(_NAMED)
             components["schemas"].update(_ANSWERS)
+            components["schemas"].update(protocols.SCHEMAS)
             components["securitySchemes"] = _SECURITY_SCHEMES
             app.openapi_schema = schema
         return app.openapi_schema
@@ -74,6 +80,9 @@ def install(app: FastAPI) -> None:
 
 
 def _content(body: str) -> dict[str, Any]:
+    if body in protocols.BODIES:
+        lines = _content("lines") if body == protocols.LINES_OR_CALLS else {}
+        return {**lines, **protocols.content(body, _EVENTS, _NAMED)}
     if body == "lines":
         text = f"One JSON event per line: {MIXED_RULE}. gzip is allowed."
         return {"application/x-ndjson": {"schema": {"type": "string", "description": text}}}

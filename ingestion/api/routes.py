@@ -7,12 +7,21 @@ from starlette.responses import Response
 
 from ingestion.api import answers
 from ingestion.api.batches import split_json_batch, split_lines
+from ingestion.api.cloudevents import cloudevents_endpoint
 from ingestion.api.edge import Arrival, Edge, Taken
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.openapi import documented
+from ingestion.api.segment import CALLS, Endpoint, batch_endpoint, call_endpoint
 from ingestion.contracts import product
 from ingestion.contracts.clocks import format_utc
-from ingestion.contracts.families import Family, FamilyRule, detect_family, detect_generic_or_product, only
+from ingestion.contracts.families import (
+    OWN_FAMILIES,
+    Family,
+    FamilyRule,
+    detect_family,
+    detect_generic_or_product,
+    only,
+)
 from ingestion.contracts.strict_json import StrictJsonError
 
 
@@ -24,7 +33,7 @@ def make_router(edge: Edge) -> APIRouter:
     _add(router, "/api/v1/events/batch", _batch(edge, engagement, 201), "engagement_batch", 201, "Send a batch")
     either = _single(edge, detect_generic_or_product, _accepted_or_ok)
     _add(router, "/events", either, "generic_or_product", 202, "Send one generic or product event")
-    for family in Family:
+    for family in OWN_FAMILIES:
         rule, path = only(family), f"/v1/events/{family.value}"
         _add(router, path, _single(edge, rule, _accepted), family.value, 202, f"Send one {family.value} event")
         _add(
@@ -35,7 +44,11 @@ def make_router(edge: Edge) -> APIRouter:
             202,
             f"Send {family.value} events",
         )
-    _add(router, "/v1/batch", _lines(edge), "lines", 202, "Send newline-delimited events of any family")
+    lines = "Send newline-delimited events of any family, or a JSON batch of Segment calls"
+    _add(router, "/v1/batch", batch_endpoint(edge, _lines(edge)), "lines_or_calls", 202, lines)
+    for call in CALLS:
+        _add(router, f"/v1/{call}", call_endpoint(edge, call), "call", 200, f"Send one {call} call of Segment")
+    _add(router, "/v1/cloudevents", cloudevents_endpoint(edge), "cloudevents", 202, "Send CloudEvents 1.0")
     return router
 
 
@@ -114,7 +127,7 @@ def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> object:
     return endpoint
 
 
-def _lines(edge: Edge) -> object:
+def _lines(edge: Edge) -> Endpoint:
     async def work(arrival: Arrival) -> Response:
         (lines, numbers), limit = split_lines(arrival.body), edge.settings.ndjson_max_events
         if not lines:
