@@ -98,7 +98,7 @@ class Edge:
         if key_of_body is not None and "authorization" not in headers and "x-api-key" not in headers:
             body = await self._read(reader, is_batch)
             key = key_of_body(body)
-            headers = headers if key is None else Headers({"authorization": f"Bearer {key}"})
+            headers = headers if key is None else Headers(raw=[(b"authorization", b"Bearer " + key.encode())])
         app_id = await self._authenticator.app_id(headers)
         if self._monitor.refusal is not None:
             raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)

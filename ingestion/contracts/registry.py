@@ -36,13 +36,14 @@ class Contract:
     """One version of one family. `shape` is a msgspec Struct, or a union of tagged ones.
 
     `event_type` is the type of all its events where they name none; `millisecond_fields` hold the event's time. A foreign contract
-    says in which of its fields type and user stand, the first that is filled; `free_fields` is what it asks of fields without a name.
+    says in which of its fields id, type and user stand, the first that is filled; `free_fields` is what it asks of fields without a name.
     """
 
     name: str
     shape: Any
     event_type: str | None = None
     millisecond_fields: frozenset[str] = frozenset()
+    id_field: str | None = "event_id"
     type_fields: tuple[str, ...] = ("event_type",)
     actor_fields: tuple[str, ...] = ()
     free_fields: FreeFields | None = None
@@ -66,12 +67,14 @@ CONTRACTS: dict[str, Contract] = {
         Contract(
             segment.CONTRACT,
             segment.SegmentCall,
+            id_field=segment.ID_FIELD,
             type_fields=segment.TYPE_FIELDS,
             actor_fields=segment.ACTOR_FIELDS,
         ),
         Contract(
             cloudevent.CONTRACT,
             cloudevent.CloudEvent,
+            id_field=None,
             type_fields=cloudevent.TYPE_FIELDS,
             actor_fields=cloudevent.ACTOR_FIELDS,
             free_fields=cloudevent.EXTENSIONS,

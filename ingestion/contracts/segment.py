@@ -15,6 +15,7 @@ from ingestion.contracts.fields import IDENTIFIER, PERSONAL, EventId, Timestamp,
 from ingestion.contracts.rules import AnyOf, NeedsWhere, Rule, check
 
 CONTRACT = "segment/1"
+ID_FIELD: Final = "messageId"
 TYPE_FIELDS: Final = ("event", "type")
 ACTOR_FIELDS: Final = ("userId", "anonymousId")
 

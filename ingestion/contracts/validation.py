@@ -137,42 +137,43 @@ class Validator:
             return Rejection(error.reason, error.message)
         if type(document) is not dict:
             return Rejection(Reason.NOT_AN_OBJECT, f"expected an object, found {_kind(document)}")
+        contract: Contract | None = None
         try:
             _assure_strict(raw, document)
             contract = NEWEST[family_rule(document)]
             self._expects_plain = contract.name == engagement.CONTRACT
             event = _convert(document, contract.shape)
             _assure_free_fields(document, contract)
-            return self._judge_values(document, contract.name, event)
+            return self._judge_values(document, contract, event)
         except msgspec.ValidationError as error:
             message = str(error)[:200]
             reason = Reason.MISSING_FIELD if "missing required field" in message else Reason.INVALID_FIELD
-            return _reject(document, reason, message)
+            return _reject(document, reason, message, contract)
         except StrictJsonError as error:
-            return _reject(document, error.reason, error.message)
+            return _reject(document, error.reason, error.message, contract)
         except UnknownFamilyError as error:
-            return _reject(document, error.reason, str(error))
+            return _reject(document, error.reason, str(error), contract)
 
-    def _judge_values(self, document: dict[str, Any], contract: str, event: Event) -> Verdict:
+    def _judge_values(self, document: dict[str, Any], contract: Contract, event: Event) -> Verdict:
         user_id = event.user_id.strip(TRIMMED_CHARACTERS)
         if not 1 <= len(user_id) <= MAX_USER_ID_LENGTH:
             message = f"user_id must have 1 to {MAX_USER_ID_LENGTH} characters after trimming, found {len(user_id)}"
-            return _reject(document, Reason.INVALID_FIELD, message)
+            return _reject(document, Reason.INVALID_FIELD, message, contract)
         try:
             occurred_at = self._occurred_at_of(event)
         except TimestampError as error:
-            return _reject(document, Reason.INVALID_FIELD, f"timestamp: {error}")
+            return _reject(document, Reason.INVALID_FIELD, f"timestamp: {error}", contract)
         if occurred_at is not None:
             if occurred_at > self._latest:
                 message = f"occurred at {occurred_at}, more than 60 s after it was received"
-                return _reject(document, Reason.OCCURRED_IN_FUTURE, message)
+                return _reject(document, Reason.OCCURRED_IN_FUTURE, message, contract)
             if occurred_at < self._earliest:
                 message = f"occurred at {occurred_at}, before the first day {self._earliest[:10]}"
-                return _reject(document, Reason.BEFORE_FIRST_DAY, message)
+                return _reject(document, Reason.BEFORE_FIRST_DAY, message, contract)
         if event.event_id is not None and not event.event_id.strip(TRIMMED_CHARACTERS):
-            return _reject(document, Reason.INVALID_FIELD, "event_id is blank")
+            return _reject(document, Reason.INVALID_FIELD, "event_id is blank", contract)
         app_id: str | None = getattr(event, "app_id", None)
-        return ValidEvent(contract, event.event_type, user_id, event.event_id, occurred_at, app_id)
+        return ValidEvent(contract.name, event.event_type, user_id, event.event_id, occurred_at, app_id)
 
 
 def _colons_in_texts(event: EngagementEvent) -> int:
@@ -203,14 +204,23 @@ def _assure_free_fields(document: dict[str, Any], contract: Contract) -> None:
         raise StrictJsonError(Reason.INVALID_FIELD, fault)
 
 
-def _reject(document: dict[str, Any], reason: Reason, message: str) -> Rejection:
+def _reject(document: dict[str, Any], reason: Reason, message: str, contract: Contract | None) -> Rejection:
+    id_field, type_fields = (
+        ("event_id", ("event_type",)) if contract is None else (contract.id_field, contract.type_fields)
+    )
+    actor_fields = (contract.actor_fields if contract is not None else ()) or ("user_id",)
     return Rejection(
         reason,
         message,
-        event_id=_known_text(document.get("event_id"), MAX_EVENT_ID_LENGTH),
-        event_type=_known_text(document.get("event_type"), 100),
-        user_id=_known_text(document.get("user_id"), MAX_USER_ID_LENGTH),
+        event_id=_known_text(document.get(id_field or ""), MAX_EVENT_ID_LENGTH),
+        event_type=_first_known(document, type_fields, 100),
+        user_id=_first_known(document, actor_fields, MAX_USER_ID_LENGTH),
     )
+
+
+def _first_known(document: dict[str, Any], names: tuple[str, ...], max_length: int) -> str | None:
+    texts = (_known_text(document.get(name), max_length) for name in names)
+    return next((text for text in texts if text is not None), None)
 
 
 def _known_text(value: object, max_length: int) -> str | None:
