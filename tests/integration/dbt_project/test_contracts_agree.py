@@ -75,7 +75,7 @@ def test_the_user_of_a_valid_body_is_the_one_that_python_names(built: Build) -> 
             differing[bodies_by_offset[offset]] = (user_id, verdict.user_id)
 
     assert differing == {}, "body: (SQL, Python)"
-    assert len(rows) > 500
+    assert len(rows) > 400
 
 
 def test_a_foreign_body_is_its_payload(built: Build) -> None:
