@@ -12,6 +12,19 @@
     trim({{ field }} ->> '$', e' \t\n\r\x0b\x0c')
 {%- endmacro %}
 
+{#- The first of these fields that is more than white space, trimmed; null where there is none. -#}
+{% macro first_filled(fields) -%}
+    coalesce({% for field in fields %}nullif({{ trimmed(field) }}, ''){{ ", " if not loop.last }}{% endfor %})
+{%- endmacro %}
+
+{#- The text; a longer one as its beginning and the MD5 of all of it, as ingestion.contracts.fields has it. -#}
+{% macro shortened(text, max_length) -%}
+    case
+        when length({{ text }}) > {{ max_length }} then left({{ text }}, {{ max_length - 33 }}) || '~' || md5({{ text }})
+        else {{ text }}
+    end
+{%- endmacro %}
+
 {#- True for a string or number that ingestion.contracts.clocks reads as a point in time. -#}
 {% macro is_timestamp(field) -%}
     case

@@ -7,7 +7,9 @@
         "product/1",
         "generic/1",
         "social/1",
-        "download/1"
+        "download/1",
+        "segment/1",
+        "cloudevent/1"
     ]) }}
 {%- endmacro %}
 
@@ -68,7 +70,26 @@
         "kind",
         "content",
         "download",
-        "user_context"
+        "user_context",
+        "type",
+        "messageId",
+        "userId",
+        "anonymousId",
+        "event",
+        "groupId",
+        "previousId",
+        "traits",
+        "context",
+        "originalTimestamp",
+        "sentAt",
+        "specversion",
+        "id",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "data",
+        "data_base64"
     ]) }}
 {%- endmacro %}
 
@@ -79,7 +100,9 @@
         "product": "contract in ('product/1')",
         "generic": "contract in ('generic/1')",
         "social": "contract in ('social/1')",
-        "download": "contract in ('download/1')"
+        "download": "contract in ('download/1')",
+        "segment": "contract in ('segment/1')",
+        "cloudevent": "contract in ('cloudevent/1')"
     }[family]) }}
 {%- endmacro %}
 
@@ -98,6 +121,8 @@
     case
         when contract = 'social/1' and event_type = 'post_created' then {{ trimmed("others.author") }}
         when contract = 'social/1' and event_type = 'comment_created' then {{ trimmed("others.author") }}
+        when contract = 'segment/1' then {{ shortened(first_filled(["others.userId", "others.anonymousId"]), 100) }}
+        when contract = 'cloudevent/1' then {{ shortened(first_filled(["others.subject", "others.source"]), 100) }}
         else {{ trimmed("fields.user_id") }}
     end
 {%- endmacro %}
@@ -111,6 +136,8 @@
         when contract = 'social/1' and event_type = 'comment_created' then '{"event_id": null, "timestamp": null, "author": null, "event_type": null}'
         when contract = 'social/1' and event_type = 'engagement_created' then '{"event_id": null, "timestamp": null, "user_id": null, "event_type": null}'
         when contract = 'download/1' then '{"event_id": null, "timestamp": null, "user_id": null}'
+        when contract = 'segment/1' then '{}'
+        when contract = 'cloudevent/1' then '{}'
     end
 {%- endmacro %}
 
@@ -267,5 +294,56 @@
                     when user_context_fields.connection_type is null then case when json_exists(others.user_context, '$.connection_type') then 'invalid_field:user_context.connection_type' else 'missing_field:user_context.connection_type' end
                     when not coalesce(json_type(user_context_fields.connection_type) = 'VARCHAR' and length(user_context_fields.connection_type ->> '$') between 0 and 100, false) then 'invalid_field:user_context.connection_type'
                     when event_type <> 'download' then 'invalid_field:event_type'
+                end
+                when contract = 'segment/1' then case
+                    when others.type is null then case when json_exists(document, '$.type') then 'invalid_field:type' else 'missing_field:type' end
+                    when not coalesce(json_type(others.type) = 'VARCHAR' and (others.type ->> '$') in ('alias', 'group', 'identify', 'page', 'screen', 'track'), false) then 'invalid_field:type'
+                    when others.messageId is not null and not coalesce(json_type(others.messageId) = 'VARCHAR' and length(others.messageId ->> '$') between 1 and 200 and {{ trimmed("others.messageId") }} <> '', false) then 'invalid_field:messageId'
+                    when others.userId is not null and not coalesce(json_type(others.userId) = 'VARCHAR' and length(others.userId ->> '$') between 0 and 1000, false) then 'invalid_field:userId'
+                    when others.anonymousId is not null and not coalesce(json_type(others.anonymousId) = 'VARCHAR' and length(others.anonymousId ->> '$') between 0 and 1000, false) then 'invalid_field:anonymousId'
+                    when others.event is not null and not coalesce(json_type(others.event) = 'VARCHAR' and length(others.event ->> '$') between 1 and 200, false) then 'invalid_field:event'
+                    when others.groupId is not null and not coalesce(json_type(others.groupId) = 'VARCHAR' and length(others.groupId ->> '$') between 0 and 1000, false) then 'invalid_field:groupId'
+                    when others.previousId is not null and not coalesce(json_type(others.previousId) = 'VARCHAR' and length(others.previousId ->> '$') between 0 and 1000, false) then 'invalid_field:previousId'
+                    when others.properties is not null and not coalesce(json_type(others.properties) = 'OBJECT', false) then 'invalid_field:properties'
+                    when others.traits is not null and not coalesce(json_type(others.traits) = 'OBJECT', false) then 'invalid_field:traits'
+                    when others.context is not null and not coalesce(json_type(others.context) = 'OBJECT', false) then 'invalid_field:context'
+                    when fields.timestamp is not null and not coalesce({{ is_timestamp("fields.timestamp") }}, false) then 'invalid_field:timestamp'
+                    when others.originalTimestamp is not null and not coalesce({{ is_timestamp("others.originalTimestamp") }}, false) then 'invalid_field:originalTimestamp'
+                    when others.sentAt is not null and not coalesce({{ is_timestamp("others.sentAt") }}, false) then 'invalid_field:sentAt'
+                    when others.userId is null and others.anonymousId is null then 'missing_field:userId'
+                    when (others.type ->> '$') = 'track' and others.event is null then 'missing_field:event'
+                    when (others.type ->> '$') = 'group' and others.groupId is null then 'missing_field:groupId'
+                    when (others.type ->> '$') = 'alias' and others.previousId is null then 'missing_field:previousId'
+                    when (others.type ->> '$') = 'alias' and others.userId is null then 'missing_field:userId'
+                    when {{ first_filled(["others.userId", "others.anonymousId"]) }} is null then 'invalid_field:userId'
+                    when (coalesce(others.event, others.type) ->> '$') <> event_type then 'invalid_field:type'
+                end
+                when contract = 'cloudevent/1' then case
+                    when others.specversion is null then case when json_exists(document, '$.specversion') then 'invalid_field:specversion' else 'missing_field:specversion' end
+                    when not coalesce(json_type(others.specversion) = 'VARCHAR' and (others.specversion ->> '$') in ('1.0'), false) then 'invalid_field:specversion'
+                    when others.id is null then case when json_exists(document, '$.id') then 'invalid_field:id' else 'missing_field:id' end
+                    when not coalesce(json_type(others.id) = 'VARCHAR' and length(others.id ->> '$') >= 1, false) then 'invalid_field:id'
+                    when others.source is null then case when json_exists(document, '$.source') then 'invalid_field:source' else 'missing_field:source' end
+                    when not coalesce(json_type(others.source) = 'VARCHAR' and length(others.source ->> '$') >= 1, false) then 'invalid_field:source'
+                    when others.type is null then case when json_exists(document, '$.type') then 'invalid_field:type' else 'missing_field:type' end
+                    when not coalesce(json_type(others.type) = 'VARCHAR' and length(others.type ->> '$') between 1 and 255, false) then 'invalid_field:type'
+                    when others.subject is not null and not coalesce(json_type(others.subject) = 'VARCHAR' and length(others.subject ->> '$') >= 1, false) then 'invalid_field:subject'
+                    when others.time is not null and not coalesce(json_type(others.time) = 'VARCHAR' and {{ is_timestamp("others.time") }}, false) then 'invalid_field:time'
+                    when others.datacontenttype is not null and not coalesce(json_type(others.datacontenttype) = 'VARCHAR' and length(others.datacontenttype ->> '$') >= 1, false) then 'invalid_field:datacontenttype'
+                    when others.dataschema is not null and not coalesce(json_type(others.dataschema) = 'VARCHAR' and length(others.dataschema ->> '$') >= 1, false) then 'invalid_field:dataschema'
+                    when others.data_base64 is not null and not coalesce(json_type(others.data_base64) = 'VARCHAR' and length(others.data_base64 ->> '$') >= 0, false) then 'invalid_field:data_base64'
+                    when not regexp_full_match(others.id ->> '$', '[^\x00-\x1f\x7f-\x9f\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}\x{0001fffe}\x{0001ffff}\x{0002fffe}\x{0002ffff}\x{0003fffe}\x{0003ffff}\x{0004fffe}\x{0004ffff}\x{0005fffe}\x{0005ffff}\x{0006fffe}\x{0006ffff}\x{0007fffe}\x{0007ffff}\x{0008fffe}\x{0008ffff}\x{0009fffe}\x{0009ffff}\x{000afffe}\x{000affff}\x{000bfffe}\x{000bffff}\x{000cfffe}\x{000cffff}\x{000dfffe}\x{000dffff}\x{000efffe}\x{000effff}\x{000ffffe}\x{000fffff}\x{0010fffe}\x{0010ffff}]+') then 'invalid_field:id'
+                    when not regexp_full_match(others.source ->> '$', '(?:[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:[A-Za-z0-9._~!$&''()*+,;=:-]|%[0-9A-Fa-f][0-9A-Fa-f])*@)?(?:\[[A-Za-z0-9._~!$&''()*+,;=:-]+\]|(?:[A-Za-z0-9._~!$&''()*+,;=-]|%[0-9A-Fa-f][0-9A-Fa-f])*)(?::[0-9]*)?(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*|/(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])+(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*)?|(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])+(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*)?(?:\?(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])|[/?])*)?|(?://(?:(?:[A-Za-z0-9._~!$&''()*+,;=:-]|%[0-9A-Fa-f][0-9A-Fa-f])*@)?(?:\[[A-Za-z0-9._~!$&''()*+,;=:-]+\]|(?:[A-Za-z0-9._~!$&''()*+,;=-]|%[0-9A-Fa-f][0-9A-Fa-f])*)(?::[0-9]*)?(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*|/(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])+(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*)?|(?:[A-Za-z0-9._~!$&''()*+,;=@-]|%[0-9A-Fa-f][0-9A-Fa-f])+(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*)?(?:\?(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])|[/?])*)?)(?:#(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])|[/?])*)?') then 'invalid_field:source'
+                    when not regexp_full_match(others.type ->> '$', '[^\x00-\x1f\x7f-\x9f\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}\x{0001fffe}\x{0001ffff}\x{0002fffe}\x{0002ffff}\x{0003fffe}\x{0003ffff}\x{0004fffe}\x{0004ffff}\x{0005fffe}\x{0005ffff}\x{0006fffe}\x{0006ffff}\x{0007fffe}\x{0007ffff}\x{0008fffe}\x{0008ffff}\x{0009fffe}\x{0009ffff}\x{000afffe}\x{000affff}\x{000bfffe}\x{000bffff}\x{000cfffe}\x{000cffff}\x{000dfffe}\x{000dffff}\x{000efffe}\x{000effff}\x{000ffffe}\x{000fffff}\x{0010fffe}\x{0010ffff}]+') then 'invalid_field:type'
+                    when not regexp_full_match(others.subject ->> '$', '[^\x00-\x1f\x7f-\x9f\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}\x{0001fffe}\x{0001ffff}\x{0002fffe}\x{0002ffff}\x{0003fffe}\x{0003ffff}\x{0004fffe}\x{0004ffff}\x{0005fffe}\x{0005ffff}\x{0006fffe}\x{0006ffff}\x{0007fffe}\x{0007ffff}\x{0008fffe}\x{0008ffff}\x{0009fffe}\x{0009ffff}\x{000afffe}\x{000affff}\x{000bfffe}\x{000bffff}\x{000cfffe}\x{000cffff}\x{000dfffe}\x{000dffff}\x{000efffe}\x{000effff}\x{000ffffe}\x{000fffff}\x{0010fffe}\x{0010ffff}]+') then 'invalid_field:subject'
+                    when not regexp_full_match(others.time ->> '$', '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})') then 'invalid_field:time'
+                    when not regexp_full_match(others.datacontenttype ->> '$', '[!#$%&''*+.^_`|~0-9A-Za-z-]+/[!#$%&''*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ \t]*[!#$%&''*+.^_`|~0-9A-Za-z-]+=(?:[!#$%&''*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*"))*') then 'invalid_field:datacontenttype'
+                    when not regexp_full_match(others.dataschema ->> '$', '[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:[A-Za-z0-9._~!$&''()*+,;=:-]|%[0-9A-Fa-f][0-9A-Fa-f])*@)?(?:\[[A-Za-z0-9._~!$&''()*+,;=:-]+\]|(?:[A-Za-z0-9._~!$&''()*+,;=-]|%[0-9A-Fa-f][0-9A-Fa-f])*)(?::[0-9]*)?(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*|/(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])+(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*)?|(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])+(?:/(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])*)*)?(?:\?(?:(?:[A-Za-z0-9._~!$&''()*+,;=:@-]|%[0-9A-Fa-f][0-9A-Fa-f])|[/?])*)?') then 'invalid_field:dataschema'
+                    when not regexp_full_match(others.data_base64 ->> '$', '(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?') then 'invalid_field:data_base64'
+                    when {{ first_filled(["others.subject", "others.source"]) }} is null then 'invalid_field:subject'
+                    when json_exists(document, '$.data') and json_exists(document, '$.data_base64') then 'invalid_field:data_base64'
+                    when len(list_filter(json_keys(document), lambda name: name not in ('data', 'data_base64', 'datacontenttype', 'dataschema', 'id', 'source', 'specversion', 'subject', 'time', 'type') and not regexp_full_match(name, '[a-z0-9]+'))) > 0 then 'invalid_field:name'
+                    when len(list_filter(json_extract(json_merge_patch(document, '{"data": null, "data_base64": null, "datacontenttype": null, "dataschema": null, "id": null, "source": null, "specversion": null, "subject": null, "time": null, "type": null}'), '$.*'), lambda item: not coalesce(case json_type(item) when 'VARCHAR' then regexp_full_match(item ->> '$', '[^\x00-\x1f\x7f-\x9f\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}\x{0001fffe}\x{0001ffff}\x{0002fffe}\x{0002ffff}\x{0003fffe}\x{0003ffff}\x{0004fffe}\x{0004ffff}\x{0005fffe}\x{0005ffff}\x{0006fffe}\x{0006ffff}\x{0007fffe}\x{0007ffff}\x{0008fffe}\x{0008ffff}\x{0009fffe}\x{0009ffff}\x{000afffe}\x{000affff}\x{000bfffe}\x{000bffff}\x{000cfffe}\x{000cffff}\x{000dfffe}\x{000dffff}\x{000efffe}\x{000effff}\x{000ffffe}\x{000fffff}\x{0010fffe}\x{0010ffff}]*') when 'BIGINT' then try_cast(item as bigint) >= -2147483648 when 'UBIGINT' then try_cast(item as ubigint) <= 2147483647 when 'BOOLEAN' then true when 'NULL' then true else false end, true))) > 0 then 'invalid_field:extension'
+                    when (others.type ->> '$') <> event_type then 'invalid_field:type'
                 end
 {% endmacro %}

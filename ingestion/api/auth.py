@@ -1,11 +1,12 @@
 """Whose events these are: the app of the request's key or token.
 
-They come as `Authorization: Bearer KEY` or `X-API-Key: KEY`; a JSON Web Token as a bearer only. What was found is trusted for two seconds
-without asking, and longer while the key store is slow or away, so that PostgreSQL never stands in the way of ingestion. A revoked key
-therefore stops after at most these two seconds and the key ring's two.
+They come as `Authorization: Bearer KEY`, as the user name of `Authorization: Basic`, or as `X-API-Key: KEY`; a JSON Web Token as a bearer
+only. What was found is trusted for two seconds without asking, and longer while the key store is slow or away, so that PostgreSQL never
+stands in the way of ingestion. A revoked key therefore stops after at most these two seconds and the key ring's two.
 """
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import time
@@ -192,5 +193,15 @@ def _presented_key(headers: Headers) -> str | None:
     authorization = headers.get("authorization")
     if authorization is not None:
         scheme, _, plaintext = authorization.partition(" ")
+        if scheme.lower() == "basic":
+            return _user_name(plaintext)
         return plaintext.strip() if scheme.lower() == "bearer" else ""
     return headers.get("x-api-key")
+
+
+def _user_name(credentials: str) -> str:
+    """The user name of basic credentials; empty when they cannot be read."""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -14,13 +15,6 @@ _PLAIN_MAX_COMMAS = 100_000
 _WRAPPING_MAX_BYTES = 1024 * 1024
 
 
-class EventsBody(msgspec.Struct):
-    """The body of a JSON batch."""
-
-    events: list[msgspec.Raw]
-
-
-_decode_events = msgspec.json.Decoder(EventsBody).decode
 _decode_outer = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -30,10 +24,7 @@ def split_json_batch(body: bytes, max_events: int) -> list[bytes]:
     The error says why the wrapping cannot be read strictly.
     """
     try:
-        if body.count(b",") < _PLAIN_MAX_COMMAS:
-            events = [bytes(raw) for raw in _decode_events(body).events]
-        else:
-            events = _first_events_decoder(max_events + 1)(body)
+        events = items_of(body, "events", max_events)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _wrapping_error(body, error) from None
     if len(events) > max_events:
@@ -41,22 +32,40 @@ def split_json_batch(body: bytes, max_events: int) -> list[bytes]:
     # The wrapping is settled when its own bytes are nothing but one key and one list; else all of it is read strictly.
     wrapping_size = len(body) - sum(map(len, events)) - max(len(events) - 1, 0)
     if wrapping_size > len(b'{"events":[]}'):
-        _assure_wrapping(body, events)
+        assure_wrapping(body, "events", events)
     return events
 
 
+def items_of(body: bytes, list_name: str | None, max_items: int) -> list[bytes]:
+    """The items of the list of that name in an object, or of a list; of more than `max_items` possibly only one more.
+
+    Raises: msgspec.DecodeError, UnicodeDecodeError or RecursionError for what is no such body.
+    """
+    if body.count(b",") < _PLAIN_MAX_COMMAS:
+        return _items_decoder(list_name, None)(body)
+    return _items_decoder(list_name, max_items + 1)(body)
+
+
 @cache
-def _first_events_decoder(count: int) -> Callable[[bytes], list[bytes]]:
-    """Reads the first `count` events only: what a structure written as an array has no field for is passed over, not built."""
-    fields = [(f"event_{number}", msgspec.Raw, msgspec.Raw()) for number in range(count)]
-    shape = msgspec.defstruct("FirstEvents", fields, array_like=True)
-    decode_body = msgspec.json.Decoder(msgspec.defstruct("FirstEventsBody", [("events", shape)])).decode
+def _items_decoder(list_name: str | None, count: int | None) -> Callable[[bytes], list[bytes]]:
+    """Reads all items, or the first `count` only: what a structure written as an array has no field for is passed over, not built."""
+    shape: Any = list[msgspec.Raw]
+    if count is not None:
+        fields = [(f"item_{number}", msgspec.Raw, msgspec.Raw()) for number in range(count)]
+        shape = msgspec.defstruct("FirstItems", fields, array_like=True)
+    if list_name is not None:
+        shape = msgspec.defstruct("Body", [("items", shape, msgspec.field(name=list_name))])
+    decode_body = msgspec.json.Decoder(shape).decode
 
-    def decode_first(body: bytes) -> list[bytes]:
-        found = msgspec.structs.astuple(decode_body(body).events)  # type: ignore[attr-defined]  # made above
-        return [bytes(raw) for raw in found if bytes(raw)]
+    def decode_items(body: bytes) -> list[bytes]:
+        found = decode_body(body)
+        if list_name is not None:
+            found = found.items
+        if count is not None:
+            found = msgspec.structs.astuple(found)
+        return [item for raw in found if (item := bytes(raw))]
 
-    return decode_first
+    return decode_items
 
 
 def _wrapping_error(body: bytes, error: Exception) -> StrictJsonError:
@@ -77,24 +86,24 @@ def _wrapping_error(body: bytes, error: Exception) -> StrictJsonError:
     return StrictJsonError(reason, str(error)[:200])
 
 
-def _assure_wrapping(body: bytes, events: list[bytes]) -> None:
+def assure_wrapping(body: bytes, list_name: str, items: list[bytes]) -> None:
     """Raises: StrictJsonError when a key of the wrapping itself is written twice or cannot be read strictly."""
     try:
         outer = _decode_outer(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a key that reading the events passed over
         raise _wrapping_error(body, error) from None
-    beside_bytes = len(body) - memoryview(outer.pop("events")).nbytes
+    beside_bytes = len(body) - memoryview(outer.pop(list_name)).nbytes
     has_colon_in_key = any(":" in key for key in outer)
     if beside_bytes > _WRAPPING_MAX_BYTES or (has_colon_in_key and len(body) > _WRAPPING_MAX_BYTES):
-        message = f"what stands beside events is larger than {_WRAPPING_MAX_BYTES} bytes"
+        message = f"what stands beside {list_name} is larger than {_WRAPPING_MAX_BYTES} bytes"
         raise StrictJsonError(Reason.BODY_TOO_LARGE, message)
     if has_colon_in_key:
         decode(body)
         return
     beside = [bytes(raw) for raw in outer.values()]
-    colons_in_values = sum(text.count(b":") for text in events) + sum(text.count(b":") for text in beside)
+    colons_in_values = sum(text.count(b":") for text in items) + sum(text.count(b":") for text in beside)
     if body.count(b":") > colons_in_values + len(outer) + 1:
-        raise StrictJsonError(Reason.DUPLICATE_KEY, "a key is written twice beside events")
+        raise StrictJsonError(Reason.DUPLICATE_KEY, f"a key is written twice beside {list_name}")
     for text in beside:
         decode(text)
 

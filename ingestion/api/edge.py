@@ -48,6 +48,8 @@ class Arrival:
 
 
 Work = Callable[[Arrival], Awaitable[Response]]
+KeyOfBody = Callable[[bytes], str | None]
+"""The key that a body carries, for clients that send none in a header."""
 
 
 class Edge:
@@ -72,12 +74,14 @@ class Edge:
         self._budget = BodyBudget(settings.bodies_max_bytes)
         self._keys = IdempotencyKeys(used_keys)
 
-    async def respond(self, request: Request, *, route: str, is_batch: bool, work: Work) -> Response:
+    async def respond(
+        self, request: Request, *, route: str, is_batch: bool, work: Work, key_of_body: KeyOfBody | None = None
+    ) -> Response:
         """The answer of `work`, or the refusal of the request as a whole."""
         started = time.perf_counter()
         with BodyReader(request, self._budget) as reader:
             try:
-                arrival = await self._arrive(request, reader, is_batch)
+                arrival = await self._arrive(request, reader, is_batch, key_of_body)
                 response = await work(arrival)
                 response.headers[APP_HEADER] = quote(arrival.sender.app_id)
                 if is_batch:
@@ -88,12 +92,17 @@ class Edge:
         self.metrics.note_request(route, response.status_code, time.perf_counter() - started)
         return response
 
-    async def _arrive(self, request: Request, reader: BodyReader, is_batch: bool) -> Arrival:
-        caller = await self.admit(request.headers, request.client)
-        if is_batch:
-            body = await reader.read(self.settings.batch_body_max_bytes, self.settings.unpacked_body_max_bytes)
-        else:
-            body = await reader.read(self.settings.single_body_max_bytes)
+    async def _arrive(
+        self, request: Request, reader: BodyReader, is_batch: bool, key_of_body: KeyOfBody | None
+    ) -> Arrival:
+        headers, body = request.headers, None
+        if key_of_body is not None and "authorization" not in headers and "x-api-key" not in headers:
+            body = await self._read(reader, is_batch)
+            key = key_of_body(body)
+            headers = headers if key is None else Headers(raw=[(b"authorization", b"Bearer " + key.encode())])
+        caller = await self.admit(headers, request.client)
+        if body is None:
+            body = await self._read(reader, is_batch)
         trace_parent = request.headers.get("traceparent")
         if trace_parent is not None and not _TRACE_PARENT.match(trace_parent):
             trace_parent = None
@@ -107,6 +116,11 @@ class Edge:
         if self._monitor.refusal is not None:
             raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)
         return caller
+
+    async def _read(self, reader: BodyReader, is_batch: bool) -> bytes:
+        if is_batch:
+            return await reader.read(self.settings.batch_body_max_bytes, self.settings.unpacked_body_max_bytes)
+        return await reader.read(self.settings.single_body_max_bytes)
 
     async def take_single(self, arrival: Arrival, family_rule: FamilyRule, judge_of: JudgeOf | None = None) -> Taken:
         """Takes the body as one event."""

@@ -22,6 +22,7 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     BATCH_TOO_LARGE = "batch_too_large"
     BATCH_EMPTY = "batch_empty"
     INVALID_HEADER = "invalid_header"
@@ -53,6 +54,7 @@ STATUS_OF: dict[ErrorCode, int] = {
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_ENCODING: 415,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.BATCH_TOO_LARGE: 422,
     ErrorCode.BATCH_EMPTY: 422,
     ErrorCode.INVALID_HEADER: 422,

@@ -22,7 +22,15 @@ from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.registry import Contract
-from ingestion.contracts.validation import MAY_BE_ENGAGEMENT, Rejection, Validator, ValidEvent, Verdict
+from ingestion.contracts.validation import (
+    MAY_BE_ENGAGEMENT,
+    OccurredAt,
+    Rejection,
+    Validator,
+    ValidEvent,
+    Verdict,
+    own_time,
+)
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
@@ -181,12 +189,13 @@ class Intake:
         family_rule: FamilyRule = detect_family,
         event_id_of: Callable[[ValidEvent], str] | None = None,
         judge_of: Callable[[Validator], Judge] | None = None,
+        occurred_at_of: OccurredAt = own_time,
     ) -> Receipt:
         """The receipt, after every acknowledged event is acknowledged. Record order is the order of `events`.
 
         Raises: RequestError when the broker is away and no event was accepted.
         """
-        validator = Validator(sender.received_at, self._first_day)
+        validator = Validator(sender.received_at, self._first_day, occurred_at_of=occurred_at_of)
         stamper = self._stamper(sender)
         slices: list[_Slice] = []
         for start in range(0, len(events), SLICE_EVENTS):

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from ingestion.api import openapi_protocols as protocols
 from ingestion.api.problems import PROBLEM_MEDIA_TYPE
 from ingestion.contracts.avro_wire import MEDIA_TYPES as AVRO_MEDIA_TYPES
 from ingestion.contracts.families import MIXED_RULE, Family
@@ -30,6 +31,7 @@ _SECURITY_SCHEMES = {
         "scheme": "bearer",
         "description": "A write key, or a JSON Web Token with scope ingest.",
     },
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name."},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _REFUSALS = {
@@ -61,7 +63,10 @@ def documented(body: str, status: int) -> dict[str, Any]:
         code: {"description": text, "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("Refusal")}}}
         for code, text in _REFUSALS.items()
     }
-    if body == "lines" or body.endswith("_batch"):
+    answers = {status: ("Acknowledged by all in-sync replicas", _answer(body, status))}
+    if body in protocols.BODIES:
+        answers = protocols.answers(body, _REF)
+    elif body == "lines" or body.endswith("_batch"):
         # The verdict on every event, in the shape of a success.
         responses[422]["content"]["application/json"] = {"schema": _answer(body, status)}
     else:
@@ -70,10 +75,9 @@ def documented(body: str, status: int) -> dict[str, Any]:
             "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("Refusal")}},
         }
     responses[429]["headers"] = _LIMIT_HEADERS
-    responses[status] = {
-        "description": "Acknowledged by all in-sync replicas",
-        "content": {"application/json": {"schema": _answer(body, status)}},
-    }
+    for code, (text, schema) in answers.items():
+        responses.setdefault(code, {"content": {}})["description"] = text
+        responses[code]["content"]["application/json"] = {"schema": schema}
     if "_or_product" in body:
         responses[200] = {
             "description": "A product event, acknowledged by all in-sync replicas",
@@ -81,14 +85,12 @@ def documented(body: str, status: int) -> dict[str, Any]:
         }
     extra: dict[str, Any] = {
         "requestBody": {"required": True, "content": _content(body)},
-        "security": [{"bearer": []}, {"api_key": []}, {}],
+        "security": [{"bearer": []}, {"basic": []}, {"api_key": []}, {}],
     }
     extra["parameters"] = [_CONTRACT_PARAMETER]
-    if body != "lines" and not body.endswith("_batch"):
-        responses[409] = {
-            "description": "The Idempotency-Key was used with another event_id",
-            "content": {"application/json": {"schema": _ref("Refusal")}},
-        }
+    if body in protocols.BODIES:
+        extra["parameters"] = protocols.parameters(body)
+    elif body != "lines" and not body.endswith("_batch"):
         extra["parameters"] += [
             {
                 "name": "Idempotency-Key",
@@ -110,6 +112,7 @@ def install(app: FastAPI) -> None:
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).update(_NAMED)
             components["schemas"].update(_ANSWERS)
+            components["schemas"].update(protocols.SCHEMAS)
             components["securitySchemes"] = _SECURITY_SCHEMES
             app.openapi_schema = schema
         return app.openapi_schema
@@ -118,6 +121,9 @@ def install(app: FastAPI) -> None:
 
 
 def _content(body: str) -> dict[str, Any]:
+    if body in protocols.BODIES:
+        lines = _content("lines") if body == protocols.LINES_OR_CALLS else {}
+        return {**lines, **protocols.content(body, _EVENTS, _NAMED)}
     if body == "lines":
         text = f"One JSON event per line: {MIXED_RULE}. gzip is allowed."
         return {"application/x-ndjson": {"schema": {"type": "string", "description": text}}}

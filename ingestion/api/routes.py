@@ -9,15 +9,24 @@ from starlette.types import ASGIApp
 from ingestion.api import answers
 from ingestion.api.avro import AvroWay
 from ingestion.api.batches import split_json_batch, split_lines
+from ingestion.api.cloudevents import cloudevents_endpoint
 from ingestion.api.direct import Endpoint, as_app
 from ingestion.api.edge import Arrival, Edge, Work
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.intake import JudgeOf, Taken
 from ingestion.api.openapi import documented
+from ingestion.api.segment import CALLS, batch_endpoint, call_endpoint
 from ingestion.api.single_lane import SingleLane
 from ingestion.contracts import product
 from ingestion.contracts.clocks import format_utc
-from ingestion.contracts.families import Family, FamilyRule, detect_family, detect_generic_or_product, only
+from ingestion.contracts.families import (
+    OWN_FAMILIES,
+    Family,
+    FamilyRule,
+    detect_family,
+    detect_generic_or_product,
+    only,
+)
 from ingestion.contracts.strict_json import StrictJsonError
 from ingestion.contracts.validation import MAY_BE_ENGAGEMENT
 
@@ -43,14 +52,17 @@ class Routes:
             "generic_or_product",
             "Send one generic or product event",
         )
-        for family in Family:
+        for family in OWN_FAMILIES:
             path, name = f"/v1/events/{family.value}", family.value
             self._add_single(path, only(family), 202, _accepted, name, f"Send one {name} event")
             self._add_batch(f"{path}/batch", only(family), 202, f"{name}_batch", f"Send {name} events")
-        lines = _lines(edge)
+        lines = batch_endpoint(edge, _endpoint(edge, "/v1/batch", _lines(edge), is_batch=True))
         self._add(
-            "/v1/batch", _endpoint(edge, "/v1/batch", lines, is_batch=True), 202, "lines", "Send events of any family"
+            "/v1/batch", lines, 202, "lines_or_calls", "Send lines of any family, or a JSON batch of Segment calls"
         )
+        for call in CALLS:
+            self._add(f"/v1/{call}", call_endpoint(edge, call), 200, "call", f"Send one {call} call of Segment")
+        self._add("/v1/cloudevents", cloudevents_endpoint(edge), 202, "cloudevents", "Send CloudEvents 1.0")
 
     def _add(self, path: str, endpoint: Endpoint, status: int, body: str, summary: str) -> None:
         self.direct[path] = as_app(endpoint)

@@ -19,6 +19,12 @@ class Family(StrEnum):
     GENERIC = "generic"
     SOCIAL = "social"
     DOWNLOAD = "download"
+    SEGMENT = "segment"
+    CLOUDEVENT = "cloudevent"
+
+
+# The others come by the addresses of their protocols.
+OWN_FAMILIES = (Family.ENGAGEMENT, Family.PRODUCT, Family.GENERIC, Family.SOCIAL, Family.DOWNLOAD)
 
 
 class UnknownFamilyError(ValueError):

@@ -13,11 +13,9 @@ from msgspec import Meta
 
 from ingestion.contracts.clocks import CANONICAL_LENGTH, CANONICAL_SEPARATORS, is_canonical
 from ingestion.contracts.engagement import EngagementEvent
-from ingestion.contracts.fields import MAX_USER_ID_LENGTH
+from ingestion.contracts.fields import MAX_USER_ID_LENGTH, TRIMMED_CHARACTERS
 
 BACKSLASH: Final = 0x5C
-# What trimming removes. ASCII only, so that SQL can mirror it exactly: trim(user_id, E' \t\n\r\x0b\x0c').
-TRIMMED_CHARACTERS: Final = " \t\n\r\x0b\x0c"
 
 _COLONS_IN_TIME = 2
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ingestion.contracts import download, engagement, generic, product, social
+from ingestion.contracts import cloudevent, download, engagement, generic, product, segment, social
 from ingestion.contracts.families import Family
 from ingestion.contracts.reasons import Reason
+from ingestion.contracts.rules import FreeFields
 
 
 class Event(Protocol):
@@ -41,7 +42,8 @@ class Contract:
     """One version of one family. `shape` is a msgspec Struct, or a union of tagged ones.
 
     `event_type` is the type of all its events where they name none; `millisecond_fields` hold the event's time. A retired one is not
-    taken from clients any more; what has landed of it stays good.
+    taken from clients any more; what has landed of it stays good. A foreign contract says in which of its fields id, type and user stand,
+    the first that is filled; `free_fields` is what it asks of fields without a name.
     """
 
     name: str
@@ -49,6 +51,10 @@ class Contract:
     event_type: str | None = None
     millisecond_fields: frozenset[str] = frozenset()
     is_retired: bool = False
+    id_field: str | None = "event_id"
+    type_fields: tuple[str, ...] = ("event_type",)
+    actor_fields: tuple[str, ...] = ()
+    free_fields: FreeFields | None = None
 
     @property
     def family(self) -> Family:
@@ -113,6 +119,21 @@ REGISTRY = Registry.of(
         Contract(social.CONTRACT, social.SocialEvent),
         Contract(
             download.CONTRACT, download.DownloadEvent, download.EVENT_TYPE, millisecond_fields=frozenset({"timestamp"})
+        ),
+        Contract(
+            segment.CONTRACT,
+            segment.SegmentCall,
+            id_field=segment.ID_FIELD,
+            type_fields=segment.TYPE_FIELDS,
+            actor_fields=segment.ACTOR_FIELDS,
+        ),
+        Contract(
+            cloudevent.CONTRACT,
+            cloudevent.CloudEvent,
+            id_field=None,
+            type_fields=cloudevent.TYPE_FIELDS,
+            actor_fields=cloudevent.ACTOR_FIELDS,
+            free_fields=cloudevent.EXTENSIONS,
         ),
     )
 )

@@ -66,6 +66,8 @@ def make_stream(wish: Wish) -> EventStream:
             return _product(wish)
         case Family.SOCIAL:
             return _social(wish)
+        case Family.SEGMENT | Family.CLOUDEVENT:
+            raise ValueError(f"there is no generator of {wish.family.value} events: their own libraries send them")
 
 
 def _product(wish: Wish) -> ProductStream:

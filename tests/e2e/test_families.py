@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.stack import Stack
 from tests.unit.ingestion.builders import comment, download, engagement, generic, product
 
+BATCHED = {"Content-Type": "application/cloudevents-batch+json"}
+
 
 def events_of_now() -> dict[str, dict[str, Any]]:
     """One event per family, that occurs now, under a fresh id."""
@@ -42,14 +44,21 @@ def test_every_family_is_published_once(running_stack: Stack) -> None:
         answer = client.post("/events", json=sent["product"])
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "event_id": sent["product"]["event_id"]})
         assert client.post("/events", json=sent["generic"]).status_code == 202
+        call = {"type": "track", "userId": "ada", "event": "Order Completed", "messageId": str(uuid4())}
+        for _ in range(2):
+            assert client.post("/v1/batch", json={"batch": [call]}).json() == {"success": True}
+        binary = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": f"/e2e/{uuid4()}", "ce-type": "com.example.read"}
+        structured = {name.removeprefix("ce-"): value for name, value in binary.items()} | {"data": {"value": 3.5}}
+        assert client.post("/v1/cloudevents", json={"value": 3.5}, headers=binary).status_code == 202
+        assert client.post("/v1/cloudevents", content=json.dumps([structured]), headers=BATCHED).status_code == 202
     stack.settle()
 
     counts = stack.verify()["counts"]
     names = ("accepted", "silver", "duplicates", "quarantined", "published")
     assert {name: counts[name] - before[name] for name in names} == {
-        "accepted": 18,
-        "silver": 13,
-        "duplicates": 5,
+        "accepted": 22,
+        "silver": 15,
+        "duplicates": 7,
         "quarantined": 0,
-        "published": 13,
+        "published": 15,
     }

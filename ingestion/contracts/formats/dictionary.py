@@ -94,7 +94,7 @@ def _type(field: dict[str, Any]) -> str:
         return f"list of {_type(field['items'])}"
     if isinstance(field.get("additionalProperties"), dict) and field["additionalProperties"]:
         return f"object of {_type(field['additionalProperties'])}"
-    return str(field.get("type", "object"))
+    return str(field.get("type", "any"))
 
 
 def _bounds(field: dict[str, Any]) -> str:

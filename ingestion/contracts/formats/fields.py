@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec.inspect as inspect
 
-from ingestion.contracts.families import Family
+from ingestion.contracts.families import OWN_FAMILIES, Family
 from ingestion.contracts.registry import Contract
 
 # The fields that silver has in columns of their own, for whatever family.
@@ -70,6 +70,8 @@ def event_types(contract: Contract) -> list[str]:
     """The types of its events; none where the client names them as it likes."""
     if contract.event_type is not None:
         return [contract.event_type]
+    if contract.actor_fields:  # foreign: its own fields name it
+        return []
     found: list[str] = []
     for struct in shapes_of(contract.shape):
         if struct.tag_field is not None:
@@ -83,6 +85,8 @@ def silver_column(family: Family, name: str, *, is_user_id: bool) -> str:
     """Where silver.events has a field of the body itself: a column, or `payload` for what only one of the other families has."""
     if is_user_id:
         return "user_id"
+    if family not in OWN_FAMILIES:  # a foreign body is its own payload
+        return "payload"
     if name in ENVELOPE_COLUMNS:
         return ENVELOPE_COLUMNS[name]
     return name if family is Family.ENGAGEMENT else "payload"

@@ -1,13 +1,14 @@
 """The contracts as JSON Schema (draft 2020-12, as OpenAPI 3.1 takes it)."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ingestion.contracts.registry import CONTRACTS, Contract
-from ingestion.contracts.rules import AnyOf, Needs, Rule
+from ingestion.contracts.rules import AnyOf, FreeFields, Matches, Needs, NeedsWhere, Rule, Same
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -19,6 +20,8 @@ def components(contracts: list[Contract], ref_template: str) -> tuple[list[dict[
         rules: tuple[Rule, ...] = getattr(contract.shape, "RULES", ())
         for rule in rules:
             _add(named[contract.shape.__name__], rule)
+        if contract.free_fields is not None:
+            _add_free_fields(named[contract.shape.__name__], contract.free_fields)
     return list(schemas), named
 
 
@@ -39,12 +42,39 @@ def files(contracts: Iterable[Contract] = tuple(CONTRACTS.values())) -> dict[str
 
 
 def _add(schema: dict[str, Any], rule: Rule) -> None:
-    one, other = rule.names
     match rule:
-        case AnyOf():
+        case AnyOf(names=(one, other)):
             schema["anyOf"] = [{"required": [one]}, {"required": [other]}]
-        case Needs():
+        case Needs(names=(one, other)):
             schema.setdefault("dependentRequired", {})[one] = [other]
-        case _:  # JSON Schema cannot compare two fields: a word of our own, for those who compare versions
+        case NeedsWhere(names=(one, other)):
+            is_asked = {"properties": {one: {"const": rule.value}}}
+            schema.setdefault("allOf", []).append({"if": is_asked, "then": {"required": [other]}})
+        case Matches():
+            field = schema["properties"][rule.names[0]]
+            [text] = [option for option in field.get("anyOf", [field]) if option.get("type") == "string"]
+            text["pattern"] = _pattern(rule.pattern)
+        case Same(
+            names=(one, other)
+        ):  # JSON Schema cannot compare two fields: a word of our own, for those who compare versions
             schema["$comment"] = f"{one} and {other}, where both are there, say the same."
             schema.setdefault("x-same", []).append([one, other])
+
+
+def _add_free_fields(schema: dict[str, Any], rule: FreeFields) -> None:
+    least, most = rule.INTEGERS
+    schema["not"] = {"required": list(rule.exclusive)}
+    schema["propertyNames"] = {
+        "anyOf": [{"enum": sorted(rule.known)}, {"pattern": _pattern(rule.name_pattern)}],
+    }
+    schema["additionalProperties"] = {
+        "type": ["string", "boolean", "integer", "null"],
+        "pattern": _pattern(rule.text_pattern),
+        "minimum": least,
+        "maximum": most,
+    }
+
+
+def _pattern(pattern: str) -> str:
+    """The whole text's pattern; without code points beyond 16 bits, for which JSON Schema's readers have no common way to write."""
+    return "^(?:" + re.sub(r"\\U[0-9a-f]{8}", "", pattern) + ")$"

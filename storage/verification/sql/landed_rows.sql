@@ -39,13 +39,15 @@ select
     end as expected_table,
     landed.received_at - landed.occurred_at > to_seconds(getvariable('late_after_seconds')) as is_late,
     family_of(landed.contract) as family,
-    stripped(
-        case
-            when landed.avro_user_id is not null then landed.avro_user_id
-            when family_of(landed.contract) = 'social' and landed.event_type in ('post_created', 'comment_created') then landed.body ->> '$.author'
-            else landed.body ->> '$.user_id'
-        end
-    ) as user_id,
+    case
+        when landed.avro_user_id is not null then stripped(landed.avro_user_id)
+        when family_of(landed.contract) = 'segment' then at_most_100(filled(landed.body ->> '$.userId', landed.body ->> '$.anonymousId'))
+        when family_of(landed.contract) = 'cloudevent' then at_most_100(filled(landed.body ->> '$.subject', landed.body ->> '$.source'))
+        when family_of(landed.contract) = 'social' then stripped(
+            if(landed.event_type in ('post_created', 'comment_created'), landed.body ->> '$.author', landed.body ->> '$.user_id')
+        )
+        else stripped(landed.body ->> '$.user_id')
+    end as user_id,
     case when family_of(landed.contract) = 'engagement' then landed.body ->> '$.platform' end as platform,
     verdicts.payload_differs,
     verdicts.winner_topic,

@@ -16,3 +16,8 @@ create or replace temp macro family_of(contract) as split_part(contract, '/', 1)
 
 -- Text without white space around it, by the contracts' definition: ASCII only.
 create or replace temp macro stripped(text) as trim(text, e' \t\n\r\x0b\x0c');
+
+-- A user of a foreign contract: the first of two that is more than white space, at most 100 characters of which.
+create or replace temp macro filled(one, other) as coalesce(nullif(stripped(one), ''), nullif(stripped(other), ''));
+create or replace temp macro at_most_100(text) as
+    if(length(text) <= 100, text, concat(substring(text, 1, 67), '~', md5(text)));
