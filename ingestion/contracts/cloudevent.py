@@ -57,16 +57,19 @@ class CloudEvent(msgspec.Struct, gc=False):
         Matches(("data_base64",), _BASE_64, "Base64 (RFC 4648)"),
     )
 
-    specversion: Literal["1.0"]
-    id: Text
+    specversion: Annotated[Literal["1.0"], Meta(description="The version of the specification.")]
+    id: Annotated[Text, Meta(description="The event's id within its source.")]
     source: Annotated[Text, Meta(description="URI-reference. Names the event together with id.")]
     type: Annotated[str, Meta(min_length=1, max_length=255, description="The event's type.")]
-    subject: Annotated[Text, Meta(extra_json_schema=IDENTIFIER)] | None = None
-    time: Rfc3339 | None = None
+    subject: Annotated[
+        Annotated[Text, Meta(extra_json_schema=IDENTIFIER)] | None,
+        Meta(description="Whom or what it is about: silver's user."),
+    ] = None
+    time: Annotated[Rfc3339 | None, Meta(description="When it happened, with a zone.")] = None
     datacontenttype: Annotated[Text | None, Meta(description="A media type; without it data is JSON.")] = None
     dataschema: Annotated[Text | None, Meta(description="Absolute URI.")] = None
     data: Annotated[Any, Meta(description="Any JSON value, null too.")] = None
-    data_base64: str | None = None
+    data_base64: Annotated[str | None, Meta(description="Bytes in Base64, in place of data.")] = None
 
     def __post_init__(self) -> None:
         """Raises: ValueError when a field breaks the specification."""

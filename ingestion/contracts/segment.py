@@ -42,12 +42,16 @@ class SegmentCall(msgspec.Struct, gc=False, rename="camel"):
     event: Annotated[
         Annotated[str, Meta(min_length=1, max_length=200)] | None, Meta(description="What happened; the event's type.")
     ] = None
-    group_id: Annotated[str, Meta(max_length=1000)] | None = None
-    previous_id: Id | None = None
-    properties: dict[str, Any] | None = None
-    traits: PersonalObject | None = None
-    context: PersonalObject | None = None
-    timestamp: Timestamp | None = None
+    group_id: Annotated[
+        Annotated[str, Meta(max_length=1000)] | None, Meta(description="The group that a group call is about.")
+    ] = None
+    previous_id: Annotated[Id | None, Meta(description="The id that an alias call joins to userId.")] = None
+    properties: Annotated[dict[str, Any] | None, Meta(description="What else is known of what happened.")] = None
+    traits: Annotated[PersonalObject | None, Meta(description="What is known of the user or the group.")] = None
+    context: Annotated[
+        PersonalObject | None, Meta(description="Where and on what it happened, as the library says.")
+    ] = None
+    timestamp: Annotated[Timestamp | None, Meta(description="When it happened, by the client's clock.")] = None
     original_timestamp: Annotated[Timestamp | None, Meta(description="Beats timestamp.")] = None
     sent_at: Annotated[Timestamp | None, Meta(description="When it was sent, by the client's clock.")] = None
 

@@ -160,4 +160,5 @@ def test_whatever_is_given_is_refused_here_or_accepted_by_the_edges_rules(fields
         return
     verdict = Validator(NOW, FIRST_DAY).judge(raw)
     assert not isinstance(verdict, Rejection)
-    assert (verdict.event_id, verdict.contract, verdict.app_id) == (event.event_id, "product/1", "shop")
+    assert verdict.claims is not None
+    assert (verdict.event_id, verdict.contract, verdict.claims.app_id) == (event.event_id, "product/1", "shop")
