@@ -48,6 +48,7 @@ def create_app(
 ) -> FastAPI:
     """The application over the given parts, which it closes at its end."""
     metrics = Metrics()
+    metrics.watch_queue(sink)
     counts = AcknowledgedCounts(ledger, settings.ledger_flush_seconds)
     monitor = BrokerMonitor(sink, settings.broker_check_seconds, metrics.note_broker)
     intake = Intake(

@@ -6,6 +6,7 @@ its pieces are still in the processor's cache then, and memory is used again at 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -114,15 +115,21 @@ class Intake:
             trace_parent=sender.trace_parent,
         )
         slices: list[_Slice] = []
+        size_bytes, started = 0, time.perf_counter()
         for start in range(0, len(events), SLICE_EVENTS):
             if start:
                 await asyncio.sleep(0)
             raws = events[start : start + SLICE_EVENTS]
             part = _Slice(start, len(raws))
             records = self._judge(part, raws, sender, validator, stamper, family_rule, event_id_of)
-            part.answer = self._send(Batch(records, len(raws), sum(map(len, raws))))
+            slice_bytes = sum(map(len, raws))
+            part.answer = self._send(Batch(records, len(raws), slice_bytes))
+            size_bytes += slice_bytes
             slices.append(part)
-        return await self._receipt(slices, len(events), sender)
+        try:
+            return await self._receipt(slices, len(events), sender)
+        finally:
+            self._metrics.note_publish(size_bytes, time.perf_counter() - started)
 
     async def keep(self, raw: bytes, rejection: Rejection, sender: Sender) -> None:
         """Keeps bytes that are no event as one dead letter. Raises: RequestError when the broker is away."""
