@@ -69,8 +69,8 @@ def merge(computed: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, 
         if name.other in environ:
             own.setdefault(name.own, environ[name.other])
     if bucket := own.get(BUCKET_VARIABLE):
-        for name, path in BUCKET_PATHS.items():
-            own.setdefault(f"TIDEMARK_STORAGE_{name.upper()}", f"s3://{bucket}/{path}")
+        for field, path in BUCKET_PATHS.items():
+            own.setdefault(f"TIDEMARK_STORAGE_{field.upper()}", f"s3://{bucket}/{path}")
     return {**computed, **own}
 
 
