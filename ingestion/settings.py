@@ -1,12 +1,13 @@
 """The ingestion edge's settings: limits with the reason for each default. Addresses of data stores are the storage package's."""
 
 from ipaddress import ip_address
-from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
+from runtime.aliases import named
+from runtime.settings import ENVIRONMENT_NAMES, Environment
 
 
 class IngestionSettings(BaseSettings):
@@ -18,15 +19,21 @@ class IngestionSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on. Beyond loopback, keys are compulsory.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
-    environment: Literal["development", "production"] = Field(
+    environment: Environment = Field(
         default="development",
-        validation_alias="ENVIRONMENT",
+        validation_alias=ENVIRONMENT_NAMES,
         description="In production every request needs a key, also on loopback.",
     )
-    live_topic: str = Field(default=LIVE_TOPIC, validation_alias="KAFKA_TOPIC", description="Topic of live events.")
+    live_topic: str = Field(
+        default=LIVE_TOPIC,
+        validation_alias=named("TIDEMARK_INGESTION_LIVE_TOPIC", "KAFKA_TOPIC"),
+        description="Topic of live events. Landing reads the default: another name is for consumers of your own.",
+    )
     import_topic: str = Field(default=IMPORT_TOPIC, description="Topic of imported history.")
     dead_letter_topic: str = Field(
-        default=DEAD_LETTER_TOPIC, validation_alias="KAFKA_DLQ_TOPIC", description="Topic that keeps rejected events."
+        default=DEAD_LETTER_TOPIC,
+        validation_alias=named("TIDEMARK_INGESTION_DEAD_LETTER_TOPIC", "KAFKA_DLQ_TOPIC"),
+        description="Topic that keeps rejected events. Landing reads the default.",
     )
     downloads_topic: str = Field(
         default=DOWNLOADS_TOPIC, description="Topic to which clients write downloads in Avro themselves."

@@ -13,11 +13,14 @@ from pathlib import Path
 
 from local_stack.ports import LOOPBACK
 from local_stack.settings import StackSettings
+from runtime.aliases import second_names
+from storage.settings import BUCKET_PATHS, StorageSettings
 
 PREFIX = "TIDEMARK_"
 # Set by `tidemark env` beside the values of a stack, so that another stack started from that shell does not take them for the user's own.
 ORIGIN_VARIABLE = "TIDEMARK_ENV_OF"
 OWN_VARIABLES = ("TIDEMARK_HOME", "TIDEMARK_PORT_OFFSET", "TIDEMARK_CACHE", ORIGIN_VARIABLE)
+BUCKET_VARIABLE = "TIDEMARK_STORAGE_S3_BUCKET"
 
 
 def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str, str]:
@@ -62,6 +65,12 @@ def merge(computed: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, 
         for key, value in environ.items()
         if key.startswith(PREFIX) and key not in OWN_VARIABLES and foreign.get(key) != value
     }
+    for name in second_names(StorageSettings):
+        if name.other in environ:
+            own.setdefault(name.own, environ[name.other])
+    if bucket := own.get(BUCKET_VARIABLE):
+        for field, path in BUCKET_PATHS.items():
+            own.setdefault(f"TIDEMARK_STORAGE_{field.upper()}", f"s3://{bucket}/{path}")
     return {**computed, **own}
 
 

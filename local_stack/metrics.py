@@ -4,7 +4,7 @@ Answers in Prometheus' text format on the metrics port. Services that do not ans
 """
 
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -23,10 +23,12 @@ SCRAPE_TIMEOUT_SECONDS = 2.0
 class StackCollector(Collector):
     """Collects at each request; keeps nothing."""
 
-    def __init__(self, settings: StackSettings) -> None:
+    def __init__(self, settings: StackSettings, services: Mapping[str, int] | None = None) -> None:
         self._settings = settings
         ports = settings.ports
-        self._services = {"ingestion": ports.ingestion, "serving": ports.analytics}
+        self._services = (
+            {"ingestion": ports.ingestion, "serving": ports.analytics} if services is None else dict(services)
+        )
 
     def collect(self) -> Iterable[Metric]:
         """The supervisor's gauges, then every service's families merged."""

@@ -2,11 +2,13 @@
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime.aliases import named
+
 Environment = Literal["development", "production"]
-ENVIRONMENT_NAMES = AliasChoices("TIDEMARK_ENVIRONMENT", "ENVIRONMENT")
+ENVIRONMENT_NAMES = named("TIDEMARK_ENVIRONMENT", "ENVIRONMENT")
 
 
 class ProcessSettings(BaseSettings):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -48,7 +49,7 @@ def render() -> str:
         for field_name, field in model.model_fields.items():
             variable = variable_of(model, field_name, field)
             if variable not in seen:
-                parts.append(f"# {field.description}\n# {variable}={default_of(field)}\n")
+                parts.append(f"# {field.description}{others_of(field)}\n# {variable}={default_of(field)}\n")
                 seen.add(variable)
     return "".join(parts)
 
@@ -57,7 +58,16 @@ def variable_of(model: type[BaseSettings], field_name: str, field: FieldInfo) ->
     """The environment variable that the field is read from."""
     if isinstance(field.validation_alias, str):
         return field.validation_alias
+    if isinstance(field.validation_alias, AliasChoices):
+        return str(field.validation_alias.choices[0])
     return f"{model.model_config.get('env_prefix', '')}{field_name}".upper()
+
+
+def others_of(field: FieldInfo) -> str:
+    """The field's second names, in words."""
+    if not isinstance(field.validation_alias, AliasChoices):
+        return ""
+    return f" Also read from {', '.join(str(choice) for choice in field.validation_alias.choices[1:])}."
 
 
 def default_of(field: FieldInfo) -> str:

@@ -1,7 +1,10 @@
 """`python -m serving`: runs the analytics API until SIGTERM or Ctrl-C. The only place that reads the environment."""
 
+import os
+
 import uvicorn
 
+from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
 from serving.app import create_app
 from serving.settings import ServingSettings
@@ -16,6 +19,7 @@ def main() -> None:
     """Serves."""
     settings = ServingSettings()
     configure_logs("analytics", settings.environment)
+    log_conflicts(os.environ, ServingSettings, StorageSettings)
     uvicorn.run(
         create_app(settings, StorageSettings(), tokens=make_tokens(TokenSettings())),
         host=settings.host,

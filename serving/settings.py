@@ -3,10 +3,10 @@
 Where data rests is not its business: see `storage.settings`. Read once, by `python -m serving`.
 """
 
-from typing import Literal
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.settings import ENVIRONMENT_NAMES, Environment
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -20,9 +20,9 @@ class ServingSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8001, ge=1, le=65535, description="Port to listen on.")
-    environment: Literal["development", "production"] = Field(
+    environment: Environment = Field(
         default="development",
-        validation_alias="ENVIRONMENT",
+        validation_alias=ENVIRONMENT_NAMES,
         description="In development, on a loopback address, requests without a key read the app `public`.",
     )
     query_workers: int = Field(

@@ -5,9 +5,14 @@ Holds the one settings model of the storage package; entry points read it once a
 
 from datetime import date
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.aliases import named
+
+BUCKET_PATHS = {"bronze_uri": "bronze/events", "lake_uri": "lake"}
 
 
 class StorageSettings(BaseSettings):
@@ -19,7 +24,13 @@ class StorageSettings(BaseSettings):
 
     database_url: str = Field(
         default="postgresql://tidemark@127.0.0.1:5432/tidemark",
+        validation_alias=named("TIDEMARK_STORAGE_DATABASE_URL", "DATABASE_URL"),
         description="PostgreSQL with the control tables and the lake's catalog, as a libpq URL.",
+    )
+    s3_bucket: str = Field(
+        default="",
+        validation_alias=named("TIDEMARK_STORAGE_S3_BUCKET", "S3_BUCKET"),
+        description="Bucket of bronze (bronze/events) and lake (lake), for each of the two addresses that is not given.",
     )
     bronze_uri: str = Field(
         default=".tidemark/bronze/events", description="Delta table of raw records: a path or s3://."
@@ -32,7 +43,7 @@ class StorageSettings(BaseSettings):
     )
     kafka_bootstrap_servers: str = Field(
         default="127.0.0.1:9092",
-        validation_alias="TIDEMARK_KAFKA_BOOTSTRAP_SERVERS",
+        validation_alias=named("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"),
         description="Kafka brokers, host:port separated by commas.",
     )
     first_day: date = Field(
@@ -51,3 +62,10 @@ class StorageSettings(BaseSettings):
         default="1GB", description="Memory one DuckDB connection may use before it spills."
     )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of one DuckDB connection.")
+
+    @model_validator(mode="after")
+    def _place_in_bucket(self) -> Self:
+        for name, path in BUCKET_PATHS.items():
+            if self.s3_bucket and name not in self.model_fields_set:
+                object.__setattr__(self, name, f"s3://{self.s3_bucket}/{path}")
+        return self

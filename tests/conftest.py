@@ -8,6 +8,10 @@ import pytest
 
 from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
 
+OUTSIDE_NAMES = {"DAGSTER_HOME", "ENVIRONMENT", "DATABASE_URL", "S3_BUCKET"} | {
+    f"KAFKA_{name}" for name in ("BOOTSTRAP_SERVERS", "TOPIC", "DLQ_TOPIC")
+}
+
 pytest_plugins = ["tests.fixtures.features"]
 
 __all__ = ["database_url", "jars", "kafka_bootstrap", "postgres_url", "storage_settings"]
@@ -16,7 +20,7 @@ __all__ = ["database_url", "jars", "kafka_bootstrap", "postgres_url", "storage_s
 def pytest_configure() -> None:
     """Forgets a stack that the shell knows (`eval "$(tidemark env)"`): tests start their own and never touch a running one."""
     for name in [*os.environ]:
-        if name == "DAGSTER_HOME" or (
+        if name in OUTSIDE_NAMES or (
             name.startswith("TIDEMARK_") and name != "TIDEMARK_CACHE" and "_TEST_" not in name
         ):
             del os.environ[name]

@@ -4,6 +4,7 @@ SIGTERM lets requests in flight finish, waits for the producer's queue and write
 """
 
 import gc
+import os
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
@@ -66,6 +68,7 @@ def main() -> None:
     """Builds the real parts and serves."""
     settings, storage = IngestionSettings(), StorageSettings()
     configure_logs("ingestion", settings.environment)
+    log_conflicts(os.environ, IngestionSettings, StorageSettings)
     engine = make_engine(storage)
     shared = SharedParts(
         buckets=PostgresBuckets(engine, RatePolicy(settings.rate_limit_requests)),

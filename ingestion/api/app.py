@@ -77,6 +77,7 @@ def create_app(
     without a store it keeps experiments and schemas in memory.
     """
     metrics = Metrics()
+    metrics.watch_queue(sink)
     limiter = RateLimiter(RatePolicy(settings.rate_limit_requests), shared.buckets)
     quota = DailyQuota(settings.daily_quota_events, shared.usage)
 

@@ -88,6 +88,7 @@ class Edge:
                     response.headers[REQUEST_ID_HEADER] = arrival.sender.request_id
             except RequestError as error:
                 await reader.drain()
+                self.metrics.note_refusal(error.code.value)
                 response = error_answer(error, self.settings.retry_after_seconds)
         self.metrics.note_request(route, response.status_code, time.perf_counter() - started)
         return response

@@ -6,6 +6,7 @@ its pieces are still in the processor's cache then, and memory is used again at 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -198,15 +199,21 @@ class Intake:
         validator = Validator(sender.received_at, self._first_day, occurred_at_of=occurred_at_of)
         stamper = self._stamper(sender)
         slices: list[_Slice] = []
+        size_bytes, started = 0, time.perf_counter()
         for start in range(0, len(events), SLICE_EVENTS):
             if start:
                 await asyncio.sleep(0)
             raws = events[start : start + SLICE_EVENTS]
             part = _Slice(start, len(raws))
             records = self._judge(part, raws, _Lane(sender, validator, stamper, family_rule, event_id_of, judge_of))
-            self._send(part, Batch(records, len(raws), sum(map(len, raws))))
+            slice_bytes = sum(map(len, raws))
+            self._send(part, Batch(records, len(raws), slice_bytes))
+            size_bytes += slice_bytes
             slices.append(part)
-        return await self._receipt(slices, len(events), sender)
+        try:
+            return await self._receipt(slices, len(events), sender)
+        finally:
+            self._metrics.note_publish(size_bytes, time.perf_counter() - started)
 
     def read_plain(self, raw: bytes, received_at: datetime) -> EngagementEvent | None:
         """The event when it is a plain engagement (see ingestion.contracts.plain)."""
@@ -219,9 +226,10 @@ class Intake:
         """Takes one plain engagement. Raises: RequestError when it was not acknowledged."""
         event_id = event.event_id or new_event_ids(1, sender.received_at)[0]
         record = self._stamper(sender).stamp_plain(raw, event, event_id)
-        part = _Slice(0, 1)
+        part, started = _Slice(0, 1), time.perf_counter()
         self._send(part, Batch((record,), 1, len(raw)))
         failed = await _failures(part)
+        self._metrics.note_publish(len(raw), time.perf_counter() - started)
         if failed:
             self._metrics.note(0, [NOT_DELIVERED])
             raise RequestError(ErrorCode.UNAVAILABLE, part.refusal or _NOT_ACKNOWLEDGED)

@@ -2,44 +2,80 @@
 
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+@runtime_checkable
+class Queue(Protocol):
+    """A sink with a queue of its own."""
+
+    @property
+    def queued_records(self) -> int: ...
+    @property
+    def queued_bytes(self) -> int: ...
 
 
 class Metrics:
     """Counters of events and a histogram of requests."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._accepted = Counter(
-            "tidemark_ingestion_events_accepted", "Events acknowledged by the broker.", registry=self._registry
+            "tidemark_ingestion_events_accepted", "Events acknowledged by the broker.", registry=self.registry
         )
         self._refused = Counter(
             "tidemark_ingestion_events_refused",
             "Events not accepted, by reason; those of reason not_delivered were not kept.",
             ["reason"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self._requests = Histogram(
             "tidemark_ingestion_request_duration_seconds",
             "Time to answer, the broker's acknowledgement included.",
             ["route", "status"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._timers: dict[tuple[str, int], Histogram] = {}
         self._broker = Gauge(
-            "tidemark_ingestion_broker_reachable", "1 when the broker answered the last check.", registry=self._registry
+            "tidemark_ingestion_broker_reachable", "1 when the broker answered the last check.", registry=self.registry
         )
 
+        self._requests_refused = Counter(
+            "tidemark_ingestion_requests_refused",
+            "Requests refused as a whole, by the code of their answer.",
+            ["code"],
+            registry=self.registry,
+        )
+        self._event_bytes = Counter(
+            "tidemark_ingestion_event_bytes", "Bytes of the events received, good or not.", registry=self.registry
+        )
+        self._publish = Histogram(
+            "tidemark_ingestion_publish_duration_seconds",
+            "From a request's first record given to the producer to the broker's last acknowledgement.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self._queued = Gauge(
+            "tidemark_ingestion_queued_records",
+            "Records that wait for the broker's acknowledgement.",
+            registry=self.registry,
+        )
+        self._queued_bytes = Gauge(
+            "tidemark_ingestion_queued_bytes",
+            "Bytes that wait for the broker's acknowledgement.",
+            registry=self.registry,
+        )
         self._connections = Gauge(
-            "tidemark_ingestion_open_connections", "Connections to clients.", registry=self._registry
+            "tidemark_ingestion_open_connections", "Connections to clients.", registry=self.registry
         )
         self._connections_refused = Counter(
             "tidemark_ingestion_connections_refused",
             "Connections ended by the server, by reason: too slow, too large, not HTTP.",
             ["reason"],
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def note(self, accepted: int, refused_codes: Sequence[str]) -> None:
@@ -49,6 +85,21 @@ class Metrics:
         if refused_codes:
             for code, count in Tally(refused_codes).items():
                 self._refused.labels(code).inc(count)
+
+    def note_publish(self, size_bytes: int, duration_seconds: float) -> None:
+        """Counts the bytes of one request's events and times their way to the broker."""
+        self._event_bytes.inc(size_bytes)
+        self._publish.observe(duration_seconds)
+
+    def watch_queue(self, sink: object) -> None:
+        """Reads the sink's queue when metrics are asked for, if it has one."""
+        if isinstance(sink, Queue):
+            self._queued.set_function(lambda: sink.queued_records)
+            self._queued_bytes.set_function(lambda: sink.queued_bytes)
+
+    def note_refusal(self, code: str) -> None:
+        """Counts one request that was refused as a whole."""
+        self._requests_refused.labels(code).inc()
 
     def note_request(self, route: str, status: int, duration_seconds: float) -> None:
         """Times one request."""
@@ -71,4 +122,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """Prometheus text."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

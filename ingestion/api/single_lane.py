@@ -45,6 +45,7 @@ class SingleLane:
             try:
                 answer = await self._take(scope, message["body"])
             except RequestError as error:
+                self._edge.metrics.note_refusal(error.code.value)
                 response = error_answer(error, self._edge.settings.retry_after_seconds)
                 await response(scope, receive, send)
                 self._edge.metrics.note_request(self._route, response.status_code, time.perf_counter() - started)

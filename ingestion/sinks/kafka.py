@@ -174,6 +174,11 @@ class KafkaSink:
         """Records that wait for the broker's acknowledgement."""
         return self._queued_records
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of their values."""
+        return self._queued_bytes
+
     def submit(self, batch: Batch) -> "Future[Outcome]":
         """See EventSink. The future's result comes after at most the message timeout."""
         future: Future[Outcome] = Future()

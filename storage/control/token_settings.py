@@ -6,11 +6,12 @@ keys that come over a wire anyone can write to, or tokens that were made for som
 
 import re
 from ipaddress import ip_address
-from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.settings import ENVIRONMENT_NAMES, Environment
 
 # As in sample configurations; hosts that are reserved for documentation (RFC 2606).
 _PLACEHOLDER = re.compile(
@@ -25,9 +26,9 @@ class TokenSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIDEMARK_TOKENS_", frozen=True, extra="ignore", populate_by_name=True)
 
-    environment: Literal["development", "production"] = Field(
+    environment: Environment = Field(
         default="development",
-        validation_alias="ENVIRONMENT",
+        validation_alias=ENVIRONMENT_NAMES,
         description="In production the JWKS address must be https, on loopback too.",
     )
     jwks_url: str = Field(

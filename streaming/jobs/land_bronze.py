@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
 from runtime.settings import ProcessSettings
 from storage.settings import StorageSettings
@@ -39,6 +40,7 @@ def main() -> int:
     try:
         storage, settings = StorageSettings(), StreamingSettings()
         configure_logs(HEARTBEAT_NAME, ProcessSettings().environment)
+        log_conflicts(os.environ, StorageSettings, ProcessSettings)
     except ValidationError as error:
         configure_logs(HEARTBEAT_NAME, "production")
         logger.error("settings are not valid: %s", "; ".join(str(e["loc"]) + " " + e["msg"] for e in error.errors()))

@@ -37,12 +37,13 @@ class Findings:
     operations: set[str] = field(default_factory=set)
 
 
-def make_config(seed: int, max_examples: int, max_seconds: int) -> Config:
-    """The same seed makes the same requests."""
+def make_config(seed: int, max_examples: int, max_seconds: int | None = None) -> Config:
+    """The same seed makes the same requests. Time is a budget: fuzzing and chains go on until it is spent."""
+    budget = {} if max_seconds is None else {"max-time": max_seconds}
     return Config.from_dict(
         {
             "seed": seed,
-            "max-time": max_seconds,
+            **budget,
             "continue-on-failure": True,
             "generation": {"max-examples": max_examples},
             "checks": OFF,

@@ -12,7 +12,7 @@ from tests.unit.ingestion.builders import EdgeClient
 def test_the_api_keeps_to_its_document() -> None:
     sink = InMemorySink()
     app = EdgeClient(sink).app  # schemathesis starts it itself
-    schema = openapi.from_asgi("/openapi.json", app, config=make_config(1, max_examples=3, max_seconds=90))
+    schema = openapi.from_asgi("/openapi.json", app, config=make_config(1, max_examples=3))
     findings = examine(schema)
     documented = {f"{method.upper()} {path}" for path, item in app.openapi()["paths"].items() for method in item}
     assert not findings.problems, "\n".join(findings.problems)

@@ -270,7 +270,7 @@ def test_slow_clients_are_told_and_cut_off(api: ApiProcess) -> None:
     for name, (_, seconds) in SLOW.items():
         answer = answers[name]
         assert (answer.status, answer.document["code"]) == (408, "request_timeout"), (name, answer)
-        assert seconds <= answer.seconds < seconds + 3, (name, answer)
+        assert seconds <= answer.seconds < seconds + 8, (name, answer)
 
 
 def test_clients_that_never_stop_are_closed(api: ApiProcess) -> None:
@@ -292,7 +292,7 @@ def test_clients_that_never_stop_are_closed(api: ApiProcess) -> None:
     assert len(answers) == 2
     for answer in answers:
         assert answer.status in (401, 404, None)
-        assert answer.seconds < BODY_SECONDS + 4
+        assert answer.seconds < BODY_SECONDS + 12
 
 
 def test_requests_in_a_row_are_bounded_and_answered_in_order(api: ApiProcess) -> None:
