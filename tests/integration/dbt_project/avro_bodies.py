@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.contracts.avro_wire import decodable
-from tests.integration.dbt_project.bodies import GOOD_DOWNLOAD
+from tests.fixtures.bodies import GOOD_DOWNLOAD
 from tests.unit.ingestion.schema_registry.test_decoding import V1, V2, encoded
 
 OTHER = {"type": "record", "name": "Other", "fields": [{"name": "id", "type": "string"}]}
