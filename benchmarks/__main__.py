@@ -6,7 +6,17 @@
 import subprocess
 import sys
 
-NAMES = ("ingestion_ndjson", "bronze_landing", "refresh_hour", "api_query", "avro_size", "sustained_load")
+NAMES = (
+    "event_decode",
+    "ingestion_ndjson",
+    "ingestion_single",
+    "bronze_landing",
+    "refresh_hour",
+    "api_query",
+    "avro_size",
+    "sustained_load",
+    "overload",
+)
 
 
 def main() -> int:

@@ -8,9 +8,10 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+_CHUNK = 256
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -71,6 +72,25 @@ class Connections:
             if rate is not None and sent < total and self._free:
                 wait = max(started + sent / rate - clock(), 0.0)
             self._receive(wait, load)
+        load.seconds = clock() - started
+        return load
+
+    def run_for(self, take: Callable[[int], Sequence[bytes]], seconds: float, rate: float | None = None) -> Load:
+        """Sends what `take(count)` gives for that long, as fast as it is answered or as it is due; waits for what is under way."""
+        clock = time.perf_counter
+        started = clock()
+        load, sent, waiting = Load(0.0), 0, deque[bytes]()
+        while (now := clock()) - started < seconds:
+            while self._free and (rate is None or started + sent / rate <= now):
+                if not waiting:
+                    waiting.extend(take(_CHUNK))
+                connection = self._free.popleft()
+                self._due[connection.fileno()] = now if rate is None else started + sent / rate
+                connection.sendall(waiting.popleft())
+                sent += 1
+            self._receive(0.01, load)
+        while len(self._free) < len(self._of):
+            self._receive(1.0, load)
         load.seconds = clock() - started
         return load
 

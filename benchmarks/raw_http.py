@@ -5,9 +5,11 @@ import threading
 from collections.abc import Iterator, Sequence
 
 
-def post_request(port: int, path: str, body: bytes, content_type: str = "application/x-ndjson") -> bytes:
-    """The bytes of a POST over a connection that is kept."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+def post_request(
+    port: int, path: str, body: bytes, content_type: str = "application/x-ndjson", more: str = ""
+) -> bytes:
+    """The bytes of a POST over a connection that is kept. `more`: header lines, each with its end."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{more}\r\n"
     return head.encode() + body
 
 

@@ -38,6 +38,8 @@ class Stack:
     home: Path
     port_offset: int
     endpoints: dict[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings that differ from the defaults."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,7 +47,7 @@ class Stack:
         own = {
             name: value for name, value in os.environ.items() if not name.startswith(("TIDEMARK_", "DAGSTER_", "DBT_"))
         }
-        return own | {"TIDEMARK_HOME": str(self.home), "TIDEMARK_PORT_OFFSET": str(self.port_offset)}
+        return own | {"TIDEMARK_HOME": str(self.home), "TIDEMARK_PORT_OFFSET": str(self.port_offset), **self.settings}
 
     def command(self, *arguments: str) -> list[str]:
         """A `tidemark` command line."""
