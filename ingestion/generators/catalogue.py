@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ingestion.contracts.families import Family
+from ingestion.contracts.families import OWN_FAMILIES, Family
 from ingestion.generators import product, social
 from ingestion.generators.downloads import DownloadStream
 from ingestion.generators.engagement import EngagementStream
@@ -90,11 +90,11 @@ def _social(wish: Wish) -> SocialStream:
 def _mixed(wish: Wish) -> MixedStream:
     """A fifth of the lines for each family. Social lines have the times of their graph and are never late on purpose."""
     total = wish.plan(DEFAULT_RATE)
-    share, rest = divmod(total.events, len(Family))
+    share, rest = divmod(total.events, len(OWN_FAMILIES))
     graph = wish.graph if wish.graph != GraphPlan() else GraphPlan(users=max(5, share // 20), posts=share)
     streams: dict[str, SeededStream] = {}
-    for place, family in enumerate(Family):
-        plan = replace(total, events=share + (place < rest), rate=total.rate / len(Family))
+    for place, family in enumerate(OWN_FAMILIES):
+        plan = replace(total, events=share + (place < rest), rate=total.rate / len(OWN_FAMILIES))
         match family:
             case Family.ENGAGEMENT:
                 streams[family.value] = EngagementStream(plan)

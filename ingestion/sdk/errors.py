@@ -43,7 +43,7 @@ class UnknownVariantError(SDKValidationError):
 
     def __init__(self, experiment_id: str, variant: str, variants: tuple[str, ...]) -> None:
         message = f"experiment {experiment_id} has the variants {', '.join(variants)}, found {variant}"
-        super().__init__(Reason.INVALID_FIELD, message)
+        super().__init__(Reason.UNKNOWN_VARIANT, message)
         self.variants = variants
 
 

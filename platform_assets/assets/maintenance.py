@@ -3,6 +3,7 @@
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -67,8 +68,7 @@ def dbt_docs(
         raise dg.Failure("There is no build yet: docs are generated from one. Publish an hour first.")
     target = build_file.parent.resolve() / "docs"
     # dbt inherits them, and the adapter that looks at columns lives in this process.
-    os.environ.update(_reading_environment(warehouse))
-    os.environ.update({"TIDEMARK_BUILD_FILE": str(build_file.resolve()), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"})
+    os.environ.update({**_reading_environment(warehouse, build_file), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"})
     arguments = ["docs", "generate"]
     dbt = dbt.using(settings.dbt_command)
     invocation = dbt.cli(
@@ -89,8 +89,8 @@ def dbt_docs(
     return dg.MaterializeResult(metadata={"code_version": read_code_version()})
 
 
-def _reading_environment(warehouse: WarehouseResource) -> dict[str, str]:
-    """A plan of the newest base, so that the docs' catalog describes what is published."""
+def _reading_environment(warehouse: WarehouseResource, build_file: Path) -> dict[str, str]:
+    """A plan of the newest base over a build that is there, so that the docs' catalog describes what is published."""
     from platform_assets.build import BuildPlan
     from platform_assets.windows import Window
     from storage.bronze import latest_version
@@ -101,7 +101,7 @@ def _reading_environment(warehouse: WarehouseResource) -> dict[str, str]:
         Window((hour,)),
         current_base(warehouse.engine),
         latest_version(warehouse.storage.bronze_uri) or 0,
-        warehouse.storage.builds_dir / "docs" / "build.duckdb",
+        build_file,
         "docs",
     )
     return plan.environment(warehouse.storage)
@@ -109,8 +109,6 @@ def _reading_environment(warehouse: WarehouseResource) -> dict[str, str]:
 
 def publish_site(target: "os.PathLike[str]", docs_dir: "os.PathLike[str]") -> None:
     """Copies the generated site beside the served one and renames it into place."""
-    from pathlib import Path
-
     served = Path(docs_dir)
     fresh = served.with_name(served.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -19,7 +19,7 @@ from storage.control.tables import api_keys
 
 KeyKind = Literal["write", "read"]
 REFRESH_SECONDS = 2.0
-_EARLY_RELOAD_SECONDS = 1.0
+_EARLY_RELOAD_SECONDS = 0.1
 _USE_NOTED_SECONDS = 60.0
 _MISS_WAIT_SECONDS = 2.0
 
@@ -63,7 +63,7 @@ class KeyRing:
         self._loaded_at: float | None = None
 
     def find(self, plaintext: str) -> ApiKey | None:
-        """The key, or None when it is unknown, revoked or over. An unknown key makes one early reload possible per second."""
+        """The key, or None when it is unknown, revoked or over. An unknown key makes ten early reloads possible per second."""
         digest = hash_key(plaintext)
         self._reload(max_age_seconds=self._refresh_seconds)
         found = self._match(digest)

@@ -69,6 +69,26 @@ def test_both_call_forms_and_every_family_reach_kafka_under_their_ids(
 
 
 @pytest.mark.feature("S1-2")
+def test_variants_come_from_the_experiment_that_is_registered(
+    api: ApiProcess, engine: Engine, kafka_bootstrap: str, app_id: str
+) -> None:
+    key = create_key(engine, app_id, "write")
+    experiment = {"variants": ["control", "green"], "shares": [0.5, 0.5]}
+    registered = api.client.put("/experiments/checkout", json=experiment, headers={"X-API-Key": key})
+    assert registered.status_code == 201
+    with EventClient(app_id, str(api.client.base_url), 4, write_key=key, fetches_experiments=True) as client:
+        taken = client.track("u1", "feature_exposed", "checkout", "green")
+        with pytest.raises(UnknownVariantError):
+            client.track("u1", "feature_exposed", "checkout", "B")
+        unregistered = client.track("u1", "feature_exposed", "another", "B")
+        with pytest.raises(UnknownVariantError):
+            client.track("u1", "feature_exposed", "another", "green")
+        client.flush(30)
+    records = landed(kafka_bootstrap, LIVE_TOPIC, app_id)
+    assert {record.headers["ce_id"] for record in records} == {taken, unregistered}
+
+
+@pytest.mark.feature("S1-2")
 def test_what_is_wrong_with_an_event_the_client_or_the_way_are_different_errors(
     api: ApiProcess, engine: Engine, kafka_bootstrap: str, app_id: str
 ) -> None:
