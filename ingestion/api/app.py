@@ -130,10 +130,8 @@ def create_app(
     edge = Edge(settings, guard, intake, monitor, metrics, clock, shared.used_keys)
     routes = Routes(edge, AvroWay(edge, schemas.find_text))
     app.include_router(routes.router)
-    app.include_router(
-        make_experiment_router(experiment_registry, authenticator, metrics, clock, settings.retry_after_seconds)
-    )
-    app.include_router(make_registry_router(schemas, authenticator))
+    app.include_router(make_experiment_router(experiment_registry, guard, metrics, clock, settings.retry_after_seconds))
+    app.include_router(make_registry_router(schemas, guard))
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)

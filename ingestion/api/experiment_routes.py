@@ -14,11 +14,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ingestion.api.answers import error_answer, json_answer
-from ingestion.api.auth import Authenticator
 from ingestion.api.bodies import BodyBudget, BodyReader
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.experiments import ExperimentRegistry
+from ingestion.api.guard import Guard
 from ingestion.api.metrics import Metrics
+from ingestion.api.openapi import LIMIT_HEADERS, SECURITY
+from ingestion.api.problems import PROBLEM_MEDIA_TYPE
 from ingestion.contracts.experiments import (
     Experiment,
     ExperimentBody,
@@ -34,7 +36,7 @@ Work = Callable[[Request, str], Awaitable[Response]]
 
 def make_experiment_router(
     registry: ExperimentRegistry,
-    authenticator: Authenticator,
+    guard: Guard,
     metrics: Metrics,
     clock: Callable[[], datetime],
     retry_after_seconds: int,
@@ -78,7 +80,8 @@ def make_experiment_router(
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
             try:
-                response = await work(request, await authenticator.app_id(request.headers))
+                caller = await guard.admit(request.headers, request.client.host if request.client else "")
+                response = await work(request, caller.app_id)
             except RequestError as error:
                 response = error_answer(error, retry_after_seconds)
             route = getattr(request.scope.get("route"), "path", "unknown")
@@ -111,18 +114,22 @@ def _unavailable() -> RequestError:
 
 
 _REFUSALS = {
-    "put": (401, 403, 409, 413, 415, 422, 503),
-    "get": (401, 403, 404, 503),
-    "list": (401, 403, 503),
+    "put": (400, 401, 403, 408, 409, 413, 415, 422, 429, 431, 503),
+    "get": (400, 401, 403, 404, 408, 429, 431, 503),
+    "list": (400, 401, 403, 408, 429, 431, 503),
 }
 _MEANINGS = {
+    400: "Not HTTP, or a body that was cut off",
     401: "Key missing, unknown or revoked",
     403: "A read key",
     404: "Not registered",
+    408: "Headers or body did not come in time",
     409: "The experiment has started and may not change so",
     413: "Body too large",
     415: "A body that is encoded",
     422: "Not an experiment",
+    429: "Too many requests, or the app's day is used up: send the same again after Retry-After seconds",
+    431: "Too many headers, or too long ones",
     503: "The store is away",
 }
 _SUMMARIES = {"put": "Register an experiment", "get": "One experiment", "list": "All experiments of the key's app"}
@@ -138,12 +145,13 @@ def _documented(what: str) -> dict[str, Any]:
     answers: dict[int | str, dict[str, Any]] = {
         status: {
             "description": _MEANINGS[status],
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Refusal"}}},
         }
         for status in _REFUSALS[what]
     }
+    answers[429]["headers"] = LIMIT_HEADERS
     answers[200] = {"description": "As it is", "content": {"application/json": {"schema": schema}}}
-    extra: dict[str, Any] = {"security": [{"bearer": []}, {"api_key": []}, {}]}
+    extra: dict[str, Any] = {"security": SECURITY}
     if what != "list":
         extra["parameters"] = [
             {

@@ -47,6 +47,15 @@ class Guard:
                 ) from None
         return caller
 
+    async def admit_reader(self, headers: Headers, address: str) -> None:
+        """As `admit`, where a read key will do: it writes nowhere here, so it is counted by the client's address. Raises: RequestError."""
+        try:
+            await self.admit(headers, address)
+        except RequestError as error:
+            if error.code is not ErrorCode.READ_KEY:
+                raise
+            await self._limit(f"read/{address}")
+
     async def _limit(self, bucket_id: str) -> None:
         try:
             await self._limiter.admit(bucket_id)

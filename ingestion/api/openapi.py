@@ -34,6 +34,7 @@ _SECURITY_SCHEMES = {
     "basic": {"type": "http", "scheme": "basic", "description": "The key as user name."},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}, {"api_key": []}, {}]
 _REFUSALS = {
     400: "Not HTTP, a body that was cut off, or one that cannot be unpacked",
     401: "Key missing, unknown or revoked; token expired; the event's app has a key",
@@ -47,7 +48,7 @@ _REFUSALS = {
     503: "The broker is away: nothing was acknowledged, send the same again after Retry-After seconds",
 }
 
-_LIMIT_HEADERS = {
+LIMIT_HEADERS = {
     name: {"schema": {"type": kind}, "description": text}
     for name, kind, text in (
         ("Retry-After", "integer", "Seconds until a request may be sent again."),
@@ -66,6 +67,8 @@ def documented(body: str, status: int) -> dict[str, Any]:
     answers = {status: ("Acknowledged by all in-sync replicas", _answer(body, status))}
     if body in protocols.BODIES:
         answers = protocols.answers(body, _REF)
+        if body in protocols.LINE_VERDICTS:
+            responses[422]["content"]["application/json"] = {"schema": _ref("LinesReceipt")}
     elif body == "lines" or body.endswith("_batch"):
         # The verdict on every event, in the shape of a success.
         responses[422]["content"]["application/json"] = {"schema": _answer(body, status)}
@@ -74,7 +77,8 @@ def documented(body: str, status: int) -> dict[str, Any]:
             "description": "The Idempotency-Key was used with another event_id",
             "content": {PROBLEM_MEDIA_TYPE: {"schema": _ref("Refusal")}},
         }
-    responses[429]["headers"] = _LIMIT_HEADERS
+    responses[429]["headers"] = LIMIT_HEADERS
+    responses[415]["description"] = protocols.UNSUPPORTED.get(body, _REFUSALS[415])
     for code, (text, schema) in answers.items():
         responses.setdefault(code, {"content": {}})["description"] = text
         responses[code]["content"]["application/json"] = {"schema": schema}
@@ -85,7 +89,7 @@ def documented(body: str, status: int) -> dict[str, Any]:
         }
     extra: dict[str, Any] = {
         "requestBody": {"required": True, "content": _content(body)},
-        "security": [{"bearer": []}, {"basic": []}, {"api_key": []}, {}],
+        "security": SECURITY,
     }
     extra["parameters"] = [_CONTRACT_PARAMETER]
     if body in protocols.BODIES:
@@ -103,12 +107,32 @@ def documented(body: str, status: int) -> dict[str, Any]:
     return {"openapi_extra": extra, "responses": responses}
 
 
+def documented_registry(
+    answer: dict[str, Any], *refusals: int, body: dict[str, Any] | None = None, status: int = 200
+) -> dict[str, Any]:
+    """Keyword arguments that document a route of the schema registry: its answer's schema, and its refusals beside those of all."""
+    responses = protocols.registry_refusals({*refusals, *((413, 422) if body else ())}, _REF)
+    for code in protocols.OF_THE_CONNECTION:
+        content = {PROBLEM_MEDIA_TYPE: {"schema": _ref("Refusal")}}
+        responses[code] = {"description": _REFUSALS[code], "content": content}
+    responses[429]["headers"] = LIMIT_HEADERS
+    if status == 200:
+        content = {protocols.REGISTRY_MEDIA_TYPE: {"schema": answer}}
+        responses[200] = {"description": "As asked for", "content": content}
+    extra: dict[str, Any] = {"security": SECURITY}
+    if body is not None:
+        media_types = (protocols.REGISTRY_MEDIA_TYPE, "application/json")
+        extra["requestBody"] = {"required": True, "content": {name: {"schema": body} for name in media_types}}
+    return {"response_model": None, "status_code": status, "openapi_extra": extra, "responses": responses}
+
+
 def install(app: FastAPI) -> None:
     """Makes `app.openapi()` carry the contracts' schemas."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            protocols.name_calls(schema["paths"])
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).update(_NAMED)
             components["schemas"].update(_ANSWERS)

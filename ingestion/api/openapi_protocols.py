@@ -1,14 +1,21 @@
 """OpenAPI of the routes that speak foreign protocols: their bodies, headers and answers, by the name that `openapi.documented` takes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from ingestion.contracts.families import Family
+from ingestion.contracts.segment import Call
 
 Schema = dict[str, Any]
 
 LINES_OR_CALLS, CALL, CLOUD_EVENTS = "lines_or_calls", "call", "cloudevents"
 BODIES = (LINES_OR_CALLS, CALL, CLOUD_EVENTS)
+LINE_VERDICTS = (LINES_OR_CALLS, CLOUD_EVENTS)
+"""Bodies that may be refused with a verdict on each line or event."""
+UNSUPPORTED = {CLOUD_EVENTS: "Another event format than JSON, not UTF-8, or a Content-Encoding that is not taken here"}
+REGISTRY_MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+OF_THE_CONNECTION = (400, 408, 431)
+"""Statuses that are answered before a route is found, as problems whatever the path."""
 _KEY: Schema = {"writeKey": {"type": "string", "description": "The write key, where no header has it; not kept."}}
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "dataschema")
 
@@ -40,6 +47,22 @@ def content(body: str, events: Mapping[Family, Schema], named: Mapping[str, Sche
     return {"application/json": {"schema": batch}}
 
 
+def name_calls(paths: Mapping[str, Schema]) -> None:
+    """Makes each call's address ask for what the contract asks where the type is that call: the address says the type."""
+    for call in get_args(Call):
+        body = paths[f"/v1/{call}"]["post"]["requestBody"]["content"]["application/json"]
+        schema = body["schema"]
+        rules = [rule["then"]["required"] for rule in schema["allOf"] if rule["if"] == _where_type_is(call)]
+        required = {"required": sorted(name for names in rules for name in names)} if rules else {}
+        types = {"type": {**schema["properties"]["type"], "enum": [call]}}
+        kept = {name: value for name, value in schema.items() if name != "allOf"}
+        body["schema"] = {**kept, **required, "properties": {**schema["properties"], **types}}
+
+
+def _where_type_is(call: str) -> Schema:
+    return {"properties": {"type": {"const": call}}}
+
+
 def parameters(body: str) -> list[Schema]:
     """The headers that a body asks for."""
     if body != CLOUD_EVENTS:
@@ -64,10 +87,7 @@ def answers(body: str, ref_template: str) -> dict[int, tuple[str, Schema]]:
 
     taken = "Acknowledged by all in-sync replicas"
     if body == CLOUD_EVENTS:
-        return {
-            202: (taken, {"anyOf": [ref("EventAccepted"), ref("LinesReceipt")]}),
-            415: ("Another event format than JSON, or not UTF-8", ref("Refusal")),
-        }
+        return {202: (taken, {"anyOf": [ref("EventAccepted"), ref("LinesReceipt")]})}
     calls: dict[int, tuple[str, Schema]] = {
         200: (f"{taken}; where items were rejected, a verdict for each", ref("CallsReceipt")),
         400: ("Nothing of it was accepted; what was sent is kept in the dead-letter topic", ref("CallsReceipt")),
@@ -75,7 +95,37 @@ def answers(body: str, ref_template: str) -> dict[int, tuple[str, Schema]]:
     return calls if body == CALL else {**calls, 202: (taken, ref("LinesReceipt"))}
 
 
+_REGISTRY_REFUSALS = {
+    401: "Key missing, unknown or revoked",
+    403: "A read key where something would change, or a token without the scope",
+    404: "No such subject, version, schema or level; or a deletion that is not the next step",
+    409: "The schema does not fit the subject's versions",
+    413: "Body too large",
+    422: "A body, schema, version, level or parameter that is not valid, or a mode that is not offered",
+    429: "Too many requests, or the app's day is used up: ask again after Retry-After seconds",
+    503: "The store is away",
+}
+_OF_EVERY_REGISTRY_ROUTE = {401, 403, 429, 503}
+
+
+def registry_refusals(statuses: set[int], ref_template: str) -> dict[int | str, Schema]:
+    """Status → answer of the registry's own refusals: these, and those that every route has."""
+    schema = {"$ref": ref_template.format(name="RegistryRefusal")}
+    return {
+        status: {"description": _REGISTRY_REFUSALS[status], "content": {REGISTRY_MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted(statuses | _OF_EVERY_REGISTRY_ROUTE)
+    }
+
+
 SCHEMAS: dict[str, Schema] = {
+    "RegistryRefusal": {
+        "type": "object",
+        "required": ["error_code", "message"],
+        "properties": {
+            "error_code": {"type": "integer", "description": "Its first three digits are the status."},
+            "message": {"type": "string"},
+        },
+    },
     "CallsReceipt": {
         "type": "object",
         "required": ["success"],
@@ -98,5 +148,5 @@ SCHEMAS: dict[str, Schema] = {
                 },
             },
         },
-    }
+    },
 }

@@ -129,6 +129,12 @@ _TABLE: tuple[tuple[str, str, str, str], ...] = (
         "Use gzip for batches and none for single events.",
     ),
     (
+        ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+        "The media type is not supported",
+        "The Content-Type names an event format or a charset that is not read here; `detail` names those that are.",
+        "Send JSON in UTF-8 with one of the media types that `/docs` lists for the address.",
+    ),
+    (
         ErrorCode.BATCH_TOO_LARGE,
         "Too many events in one batch",
         "The batch holds more events than allowed.",

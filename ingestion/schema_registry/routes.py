@@ -1,42 +1,68 @@
 """The registry over HTTP: the REST shape, content type and errors that serializers of this kind of registry speak.
 
 Endpoints run in threads: the store may block. Reading needs any key where keys are compulsory, changing a write key. Keys also come as
-basic authentication, as which the clients of registries send them.
+basic authentication, as which the clients of registries send them. Whatever refuses, the answer has the registry's shape.
 """
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, unquote
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from pydantic import BeforeValidator, WithJsonSchema
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
-from ingestion.api.auth import Authenticator
-from ingestion.api.errors import ErrorCode, RequestError
+from ingestion.api.error_handlers import describe_invalid
+from ingestion.api.errors import RequestError
+from ingestion.api.guard import Guard
+from ingestion.api.openapi import documented_registry as documented
+from ingestion.api.openapi_protocols import REGISTRY_MEDIA_TYPE
 from ingestion.schema_registry.avro_schemas import canonical_text
+from ingestion.schema_registry.compatibility import Level
 from ingestion.schema_registry.errors import RegistryError
 from ingestion.schema_registry.errors import RegistryErrorCode as Code
 from ingestion.schema_registry.service import SchemaRegistry
 from storage.control.schema_registry import GLOBAL, Version
 
-CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 BODY_MAX_BYTES = 1024 * 1024
 _MODE = {"mode": "READWRITE"}
-_MEMBERS = {401: Code.MISSING_KEY, 403: Code.FORBIDDEN}
+_MEMBERS = {401: Code.MISSING_KEY, 403: Code.FORBIDDEN, 503: Code.STORE_UNAVAILABLE}
 
 
-def answer(body: object, status: int = 200) -> Response:
+class RegistryAnswer(JSONResponse):
     """An answer of the registry's content type."""
-    return Response(msgspec.json.encode(body), status, media_type=CONTENT_TYPE)
+
+    media_type = REGISTRY_MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """See Response."""
+        return msgspec.json.encode(content)
 
 
 class RegistryRoute(APIRoute):
-    """A route whose refusals have the registry's shape."""
+    """A route whose refusals have the registry's shape, and whose path is told apart before its percent signs are decoded.
+
+    A subject may hold slashes, which clients send as %2F: in the decoded path `a/versions/1` is a subject as well as a version of one.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See Route."""
+        raw = scope.get("raw_path")
+        path = quote(scope["path"]) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+        match, child = super().matches({**scope, "path": path})
+        if match is not Match.NONE:
+            child["path_params"] = {name: unquote(value) for name, value in child["path_params"].items()}
+        return match, child
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """See APIRoute."""
@@ -46,9 +72,19 @@ class RegistryRoute(APIRoute):
             try:
                 return await handle(request)
             except RegistryError as error:
-                return answer({"error_code": error.code.value, "message": error.message}, error.status)
+                return _refuse(error.status, error.code, error.message)
+            except RequestValidationError as error:
+                return _refuse(422, Code.UNPROCESSABLE, describe_invalid(error))
+            except RequestError as error:
+                challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+                code = _MEMBERS.get(error.status, error.status)
+                return _refuse(error.status, code, error.message, {**challenge, **error.headers})
 
         return handle_refusals
+
+
+def _refuse(status: int, code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return RegistryAnswer({"error_code": int(code), "message": message}, status, headers)
 
 
 class SchemaBody(msgspec.Struct):
@@ -107,21 +143,61 @@ def _decode(body: bytes, shape: type[Shape]) -> Shape:
         raise RegistryError(Code.UNPROCESSABLE, f"the body is not understood: {error}"[:200]) from None
 
 
+def _flag(text: object) -> bool:
+    if not isinstance(text, str) or text.lower() not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return text.lower() == "true"
+
+
 Text = Annotated[str, Depends(schema_of)]
 LevelText = Annotated[str, Depends(level_of)]
+# The two words of the document only: pydantic takes `1` and `on` for a boolean too.
+Flag = Annotated[bool, BeforeValidator(_flag)]
+# Read by hand: what is no number has error numbers of its own.
+IdText = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 2**31 - 1})]
+VersionText = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}|-1|latest)$"})]
 
 
-def make_registry_router(registry: SchemaRegistry, authenticator: Authenticator) -> APIRouter:
-    """All routes. A subject may hold slashes, so the longer paths come first."""
+def _object(**members: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(members), "properties": members}
+
+
+def _list(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": item}
+
+
+_BODIES = msgspec.json.schema_components([SchemaBody, LevelBody])[1]
+_SCHEMA, _LEVEL = _BODIES["SchemaBody"], _BODIES["LevelBody"]
+_TEXT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 1}
+_NAMES, _NUMBERS = _list(_TEXT), _list(_NUMBER)
+_AVRO = {"description": "The schema itself, as JSON."}
+_LEVEL_NAME = {"type": "string", "enum": list(Level)}
+_LEVEL_FOUND, _LEVEL_SET = _object(compatibilityLevel=_LEVEL_NAME), _object(compatibility=_LEVEL_NAME)
+_MODE_FOUND = _object(mode={"type": "string", "enum": ["READWRITE"]})
+_USES = _list(_object(subject=_TEXT, version=_NUMBER))
+_DESCRIBED = _object(subject=_TEXT, version=_NUMBER, id=_NUMBER, schema=_TEXT)
+_REGISTERED = _object(id=_NUMBER, version=_NUMBER, schema=_TEXT)
+_VERDICT = {**_object(is_compatible={"type": "boolean"}, messages=_list(_TEXT)), "required": ["is_compatible"]}
+
+
+def make_registry_router(registry: SchemaRegistry, guard: Guard) -> APIRouter:
+    """All routes."""
 
     async def reader(request: Request) -> None:
-        await _assure_key(authenticator, request.headers, is_change=False)
+        await guard.admit_reader(_with_bearer(request.headers), _address(request))
 
     async def writer(request: Request) -> None:
-        await _assure_key(authenticator, request.headers, is_change=True)
+        await guard.admit(_with_bearer(request.headers), _address(request))
 
-    reading = APIRouter(route_class=RegistryRoute, tags=["schema registry"], dependencies=[Depends(reader)])
-    changing = APIRouter(route_class=RegistryRoute, tags=["schema registry"], dependencies=[Depends(writer)])
+    def make_router(check: Callable[[Request], Awaitable[None]]) -> APIRouter:
+        return APIRouter(
+            route_class=RegistryRoute,
+            tags=["schema registry"],
+            dependencies=[Depends(check)],
+            default_response_class=RegistryAnswer,
+        )
+
+    reading, changing = make_router(reader), make_router(writer)
     _add_schemas(reading, registry)
     _add_levels(reading, changing, registry)
     _add_comparisons(reading, registry)
@@ -134,67 +210,67 @@ def make_registry_router(registry: SchemaRegistry, authenticator: Authenticator)
 
 
 def _add_schemas(reading: APIRouter, registry: SchemaRegistry) -> None:
-    @reading.get("/schemas/types", response_model=None)
+    @reading.get("/schemas/types", **documented(_NAMES))
     def schema_types() -> Response:
-        return answer(["AVRO"])
+        return RegistryAnswer(["AVRO"])
 
-    @reading.get("/schemas/ids/{schema_id}", response_model=None)
-    def schema_by_id(schema_id: str) -> Response:
-        return answer({"schema": registry.look(lambda view: view.text(_id(schema_id)))})
+    @reading.get("/schemas/ids/{schema_id}", **documented(_object(schema=_TEXT), 404))
+    def schema_by_id(schema_id: IdText) -> Response:
+        return RegistryAnswer({"schema": registry.look(lambda view: view.text(_id(schema_id)))})
 
-    @reading.get("/schemas/ids/{schema_id}/schema", response_model=None)
-    def schema_text_by_id(schema_id: str) -> Response:
+    @reading.get("/schemas/ids/{schema_id}/schema", **documented(_AVRO, 404))
+    def schema_text_by_id(schema_id: IdText) -> Response:
         text = registry.look(lambda view: view.text(_id(schema_id)))
-        return Response(text, media_type=CONTENT_TYPE)
+        return Response(text, media_type=REGISTRY_MEDIA_TYPE)
 
-    @reading.get("/schemas/ids/{schema_id}/subjects", response_model=None)
-    def subjects_of_schema(schema_id: str, deleted: bool = False) -> Response:
+    @reading.get("/schemas/ids/{schema_id}/subjects", **documented(_NAMES, 404, 422))
+    def subjects_of_schema(schema_id: IdText, deleted: Flag = False) -> Response:
         found = registry.look(lambda view: view.uses(_id(schema_id), with_deleted=deleted))
-        return answer(sorted({item.subject for item in found}))
+        return RegistryAnswer(sorted({item.subject for item in found}))
 
-    @reading.get("/schemas/ids/{schema_id}/versions", response_model=None)
-    def versions_of_schema(schema_id: str, deleted: bool = False) -> Response:
+    @reading.get("/schemas/ids/{schema_id}/versions", **documented(_USES, 404, 422))
+    def versions_of_schema(schema_id: IdText, deleted: Flag = False) -> Response:
         found = registry.look(lambda view: view.uses(_id(schema_id), with_deleted=deleted))
-        return answer([{"subject": item.subject, "version": item.version} for item in found])
+        return RegistryAnswer([{"subject": item.subject, "version": item.version} for item in found])
 
-    @reading.get("/contexts", response_model=None)
+    @reading.get("/contexts", **documented(_NAMES))
     def contexts() -> Response:
-        return answer(["."])
+        return RegistryAnswer(["."])
 
 
 def _add_levels(reading: APIRouter, changing: APIRouter, registry: SchemaRegistry) -> None:
-    @reading.get("/config", response_model=None)
+    @reading.get("/config", **documented(_LEVEL_FOUND))
     def global_level() -> Response:
-        return answer({"compatibilityLevel": registry.look(lambda view: view.level(GLOBAL))})
+        return RegistryAnswer({"compatibilityLevel": registry.look(lambda view: view.level(GLOBAL))})
 
-    @changing.put("/config", response_model=None)
+    @changing.put("/config", **documented(_LEVEL_SET, body=_LEVEL))
     def set_global_level(level: LevelText) -> Response:
-        return answer({"compatibility": registry.set_level(GLOBAL, level)})
+        return RegistryAnswer({"compatibility": registry.set_level(GLOBAL, level)})
 
-    @changing.delete("/config", response_model=None)
+    @changing.delete("/config", **documented(_LEVEL_FOUND))
     def reset_global_level() -> Response:
-        return answer({"compatibilityLevel": registry.forget_level(GLOBAL)})
+        return RegistryAnswer({"compatibilityLevel": registry.forget_level(GLOBAL)})
 
-    @reading.get("/config/{subject:path}", response_model=None)
-    def subject_level(subject: str, defaultToGlobal: bool = False) -> Response:  # noqa: N803 - the clients' spelling
+    @reading.get("/config/{subject}", **documented(_LEVEL_FOUND, 404, 422))
+    def subject_level(subject: str, defaultToGlobal: Flag = False) -> Response:  # noqa: N803 - the clients' spelling
         found = registry.look(lambda view: view.level(subject) if defaultToGlobal else view.own_level(subject))
-        return answer({"compatibilityLevel": found})
+        return RegistryAnswer({"compatibilityLevel": found})
 
-    @changing.put("/config/{subject:path}", response_model=None)
+    @changing.put("/config/{subject}", **documented(_LEVEL_SET, body=_LEVEL))
     def set_subject_level(subject: str, level: LevelText) -> Response:
-        return answer({"compatibility": registry.set_level(subject, level)})
+        return RegistryAnswer({"compatibility": registry.set_level(subject, level)})
 
-    @changing.delete("/config/{subject:path}", response_model=None)
+    @changing.delete("/config/{subject}", **documented(_LEVEL_FOUND, 404))
     def forget_subject_level(subject: str) -> Response:
-        return answer({"compatibilityLevel": registry.forget_level(subject)})
+        return RegistryAnswer({"compatibilityLevel": registry.forget_level(subject)})
 
-    @reading.get("/mode", response_model=None)
-    @reading.get("/mode/{subject:path}", response_model=None)
+    @reading.get("/mode", **documented(_MODE_FOUND))
+    @reading.get("/mode/{subject}", **documented(_MODE_FOUND))
     def mode(subject: str = GLOBAL) -> Response:  # noqa: ARG001 - the same for all
-        return answer(_MODE)
+        return RegistryAnswer(_MODE)
 
-    @changing.put("/mode", response_model=None)
-    @changing.put("/mode/{subject:path}", response_model=None)
+    @changing.put("/mode", **documented(_MODE_FOUND, 422, status=422))
+    @changing.put("/mode/{subject}", **documented(_MODE_FOUND, 422, status=422))
     def set_mode(subject: str = GLOBAL) -> Response:  # noqa: ARG001 - the same for all
         raise RegistryError(Code.OPERATION_NOT_PERMITTED, "this registry has no other mode than READWRITE")
 
@@ -202,31 +278,31 @@ def _add_levels(reading: APIRouter, changing: APIRouter, registry: SchemaRegistr
 def _add_comparisons(reading: APIRouter, registry: SchemaRegistry) -> None:
     def compared(subject: str, version: str | None, text: str, *, is_verbose: bool) -> Response:
         faults = registry.compare(subject, version, text)
-        return answer({"is_compatible": not faults, **({"messages": faults} if is_verbose else {})})
+        return RegistryAnswer({"is_compatible": not faults, **({"messages": faults} if is_verbose else {})})
 
-    @reading.post("/compatibility/subjects/{subject:path}/versions/{version}", response_model=None)
-    def compare_with_version(subject: str, version: str, text: Text, verbose: bool = False) -> Response:
+    @reading.post("/compatibility/subjects/{subject}/versions/{version}", **documented(_VERDICT, 404, body=_SCHEMA))
+    def compare_with_version(subject: str, version: VersionText, text: Text, verbose: Flag = False) -> Response:
         return compared(subject, version, text, is_verbose=verbose)
 
-    @reading.post("/compatibility/subjects/{subject:path}/versions", response_model=None)
-    def compare_with_versions(subject: str, text: Text, verbose: bool = False) -> Response:
+    @reading.post("/compatibility/subjects/{subject}/versions", **documented(_VERDICT, body=_SCHEMA))
+    def compare_with_versions(subject: str, text: Text, verbose: Flag = False) -> Response:
         return compared(subject, None, text, is_verbose=verbose)
 
 
 def _add_versions(reading: APIRouter, changing: APIRouter, registry: SchemaRegistry) -> None:
-    @reading.get("/subjects/{subject:path}/versions/{version}/schema", response_model=None)
-    def text_of_version(subject: str, version: str, deleted: bool = False) -> Response:
+    @reading.get("/subjects/{subject}/versions/{version}/schema", **documented(_AVRO, 404, 422))
+    def text_of_version(subject: str, version: VersionText, deleted: Flag = False) -> Response:
         text = registry.look(lambda view: view.text(view.version(subject, version, with_deleted=deleted).schema_id))
-        return Response(text, media_type=CONTENT_TYPE)
+        return Response(text, media_type=REGISTRY_MEDIA_TYPE)
 
-    @reading.get("/subjects/{subject:path}/versions/{version}/referencedby", response_model=None)
-    def referenced_by(subject: str, version: str) -> Response:
+    @reading.get("/subjects/{subject}/versions/{version}/referencedby", **documented(_NUMBERS, 404, 422))
+    def referenced_by(subject: str, version: VersionText) -> Response:
         registry.look(lambda view: view.version(subject, version))
-        return answer([])
+        return RegistryAnswer([])
 
-    @reading.get("/subjects/{subject:path}/versions/{version}", response_model=None)
-    def one_version(subject: str, version: str, deleted: bool = False) -> Response:
-        return answer(
+    @reading.get("/subjects/{subject}/versions/{version}", **documented(_DESCRIBED, 404, 422))
+    def one_version(subject: str, version: VersionText, deleted: Flag = False) -> Response:
+        return RegistryAnswer(
             registry.look(
                 lambda view: _described(
                     found := view.version(subject, version, with_deleted=deleted), view.text(found.schema_id)
@@ -234,29 +310,29 @@ def _add_versions(reading: APIRouter, changing: APIRouter, registry: SchemaRegis
             )
         )
 
-    @changing.delete("/subjects/{subject:path}/versions/{version}", response_model=None)
-    def delete_version(subject: str, version: str, permanent: bool = False) -> Response:
-        return answer(registry.delete_version(subject, version, is_permanent=permanent))
+    @changing.delete("/subjects/{subject}/versions/{version}", **documented(_NUMBER, 404, 422))
+    def delete_version(subject: str, version: VersionText, permanent: Flag = False) -> Response:
+        return RegistryAnswer(registry.delete_version(subject, version, is_permanent=permanent))
 
-    @reading.get("/subjects/{subject:path}/versions", response_model=None)
-    def all_versions(subject: str, deleted: bool = False) -> Response:
+    @reading.get("/subjects/{subject}/versions", **documented(_NUMBERS, 404, 422))
+    def all_versions(subject: str, deleted: Flag = False) -> Response:
         found = registry.look(lambda view: view.known_versions(subject, with_deleted=deleted))
-        return answer([item.version for item in found])
+        return RegistryAnswer([item.version for item in found])
 
-    @changing.post("/subjects/{subject:path}/versions", response_model=None)
+    @changing.post("/subjects/{subject}/versions", **documented(_REGISTERED, 409, body=_SCHEMA))
     def register(subject: str, text: Text) -> Response:
         version = registry.register(subject, text)
         registered = registry.look(lambda view: view.text(version.schema_id))
-        return answer({"id": version.schema_id, "version": version.version, "schema": registered})
+        return RegistryAnswer({"id": version.schema_id, "version": version.version, "schema": registered})
 
 
 def _add_subjects(reading: APIRouter, changing: APIRouter, registry: SchemaRegistry) -> None:
-    @reading.get("/subjects", response_model=None)
+    @reading.get("/subjects", **documented(_NAMES, 422))
     def subjects(
         subjectPrefix: str = "",  # noqa: N803 - the clients' spelling
-        deleted: bool = False,
-        deletedOnly: bool = False,  # noqa: N803 - the clients' spelling
-        deleted_only: bool = False,
+        deleted: Flag = False,
+        deletedOnly: Flag = False,  # noqa: N803 - the clients' spelling
+        deleted_only: Flag = False,
         offset: int = 0,
         limit: int = -1,
     ) -> Response:
@@ -265,17 +341,17 @@ def _add_subjects(reading: APIRouter, changing: APIRouter, registry: SchemaRegis
             lambda view: view.subjects(subjectPrefix, with_deleted=deleted, only_deleted=only_deleted)
         )
         start = max(offset, 0)
-        return answer(found[start : start + limit] if limit >= 0 else found[start:])
+        return RegistryAnswer(found[start : start + limit] if limit >= 0 else found[start:])
 
-    @reading.post("/subjects/{subject:path}", response_model=None)
-    def find(subject: str, text: Text, deleted: bool = False) -> Response:
+    @reading.post("/subjects/{subject}", **documented(_DESCRIBED, 404, body=_SCHEMA))
+    def find(subject: str, text: Text, deleted: Flag = False) -> Response:
         canonical = canonical_text(text)
         found = registry.look(lambda view: view.find(subject, canonical, with_deleted=deleted))
-        return answer(_described(found, canonical))
+        return RegistryAnswer(_described(found, canonical))
 
-    @changing.delete("/subjects/{subject:path}", response_model=None)
-    def delete_subject(subject: str, permanent: bool = False) -> Response:
-        return answer(registry.delete_subject(subject, is_permanent=permanent))
+    @changing.delete("/subjects/{subject}", **documented(_NUMBERS, 404, 422))
+    def delete_subject(subject: str, permanent: Flag = False) -> Response:
+        return RegistryAnswer(registry.delete_subject(subject, is_permanent=permanent))
 
 
 def _described(version: Version, text: str) -> dict[str, object]:
@@ -288,13 +364,8 @@ def _id(text: str) -> int:
     return int(text)
 
 
-async def _assure_key(authenticator: Authenticator, headers: Headers, *, is_change: bool) -> None:
-    try:
-        await authenticator.app_id(_with_bearer(headers))
-    except RequestError as error:
-        if error.code is ErrorCode.READ_KEY and not is_change:
-            return
-        raise RegistryError(_MEMBERS.get(error.status, Code.STORE_UNAVAILABLE), error.message) from None
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _with_bearer(headers: Headers) -> Headers:

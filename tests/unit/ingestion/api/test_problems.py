@@ -63,6 +63,24 @@ def test_refusals_are_problems(
         assert answer.headers["Allow"] == "POST"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/config", "DELETE, GET, PUT"),
+        ("OPTIONS", "/experiments/checkout", "GET, PUT"),
+        ("POST", "/subjects/orders/versions/1", "DELETE, GET"),
+        ("POST", "/subjects/orders/versions/1/schema", "GET"),
+        ("HEAD", "/subjects/orders", "DELETE, POST"),
+        ("DELETE", "/v1/batch", "POST"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_405_names_every_method_of_the_path(edge: Edge, method: str, path: str, allowed: str) -> None:
+    # Regression: `Allow: PUT` alone, though GET and DELETE are served too, by routes of their own.
+    answer = edge[0].request(method, path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
 def test_what_may_be_sent_again_says_so() -> None:
     with running_edge(bodies_max_bytes=1024) as (client, _):
         answer = client.post("/v1/batch", content=b" " * 2000)

@@ -173,6 +173,16 @@ def test_guessing_keys_is_limited_by_address_and_stops_no_key() -> None:
         assert client.post("/api/v1/events", json=engagement(), headers={"X-API-Key": WRITE_KEY}).status_code == 201
 
 
+@pytest.mark.parametrize("path", ["/experiments", "/subjects"])
+@pytest.mark.parametrize("key", [WRITE_KEY, "tmw_guess"])
+def test_the_registries_are_limited_too(path: str, key: str) -> None:
+    with running_edge(rate_limit_requests=5) as (client, _):
+        answers = [client.get(path, headers={"X-API-Key": key}) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [200 if key == WRITE_KEY else 401] * 5 + [429]
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        assert answers[-1].headers["RateLimit-Policy"] == '"requests";q=5;w=60'
+
+
 def test_the_whole_guard_takes_less_than_ten_microseconds_of_a_request() -> None:
     """CPU time, the best of several rounds: other processes of the machine do not count."""
     ring = InMemoryKeyRing({WRITE_KEY: MemoryKey("shop")})

@@ -211,3 +211,14 @@ def test_basic_credentials_without_the_key_as_user_name_are_wrong(edge: Edge, cr
         assert answer.status_code == 401
     accepted = client.post("/api/v1/events", json=engagement(), headers=basic(WRITE_KEY))
     assert (accepted.status_code, accepted.headers["X-Tidemark-App"]) == (201, "shop")
+
+
+@pytest.mark.parametrize(
+    ("call", "required"),
+    [("track", ["event"]), ("group", ["groupId"]), ("alias", ["previousId", "userId"]), ("page", None)],
+)
+def test_the_document_of_an_address_asks_for_what_its_call_needs(edge: Edge, call: str, required: Any) -> None:
+    # Regression: with the type left to the address, the document asked every call for what an alias and a group need.
+    operation = edge[0].app.openapi()["paths"][f"/v1/{call}"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert (schema.get("required"), schema["properties"]["type"]["enum"]) == (required, [call])

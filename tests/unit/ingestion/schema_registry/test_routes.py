@@ -75,6 +75,9 @@ def test_a_subject_may_hold_a_slash(edge: Edge) -> None:
     register(client, "a%2Fb%20c", V1)
     assert "a/b c" in client.get("/subjects").json()
     assert client.get("/subjects/a%2Fb%20c/versions/1").json()["subject"] == "a/b c"
+    register(client, "a%2Fversions%2F1", V1)
+    assert client.get("/subjects/a%2Fversions%2F1/versions").json() == [1]
+    assert client.get("/subjects/a/versions/1").json()["error_code"] == 40401
 
 
 @pytest.mark.parametrize(
@@ -166,6 +169,23 @@ def test_where_keys_are_compulsory_reading_needs_any_and_changing_a_write_key() 
         assert client.request("PUT", "/config", json={"compatibility": "NONE"}, headers=read).status_code == 403
         assert client.request("GET", "/subjects", auth=("anybody", WRITE_KEY)).status_code == 200
         assert client.request("GET", "/subjects", auth=("anybody", "wrong")).json()["error_code"] == 40101
+
+
+def test_a_limited_request_has_the_registrys_shape_and_reading_with_a_read_key_is_limited_too() -> None:
+    with running_edge(rate_limit_requests=3) as (client, _):
+        answers = [client.get("/subjects", headers={"X-API-Key": READ_KEY}) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200] * 3 + [429]
+        assert answers[-1].headers["content-type"] == "application/vnd.schemaregistry.v1+json"
+        assert answers[-1].json()["error_code"] == 429
+        assert "Retry-After" in answers[-1].headers
+        assert client.get("/subjects", auth=("anybody", WRITE_KEY)).status_code == 200, "another key, another bucket"
+
+
+@pytest.mark.parametrize("query", ["deleted=1", "deleted=", "deletedOnly=on", "limit=many", "offset=0.5"])
+def test_a_parameter_that_is_not_valid_is_refused_in_the_registrys_shape(edge: Edge, query: str) -> None:
+    answer = edge[0].get(f"/subjects?{query}")
+    assert (answer.status_code, answer.json()["error_code"]) == (422, 422)
+    assert answer.json()["message"].startswith(query.partition("=")[0])
 
 
 def test_a_large_body_is_refused(edge: Edge) -> None:
