@@ -4,29 +4,11 @@ Whether a reader can read what a writer wrote is asked of Avro's own checker; he
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
+from ingestion.contracts.compatibility import Level
 from ingestion.schema_registry.avro_schemas import parse
-
-
-class Level(StrEnum):
-    """What a new version must be able to do. The TRANSITIVE forms ask it of all earlier versions, the others of the newest."""
-
-    NONE = "NONE"
-    BACKWARD = "BACKWARD"
-    BACKWARD_TRANSITIVE = "BACKWARD_TRANSITIVE"
-    FORWARD = "FORWARD"
-    FORWARD_TRANSITIVE = "FORWARD_TRANSITIVE"
-    FULL = "FULL"
-    FULL_TRANSITIVE = "FULL_TRANSITIVE"
-
-    @property
-    def is_transitive(self) -> bool:
-        """True when every earlier version counts."""
-        return self.value.endswith("_TRANSITIVE")
-
 
 DEFAULT_LEVEL = Level.BACKWARD
 

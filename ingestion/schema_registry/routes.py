@@ -27,8 +27,8 @@ from ingestion.api.errors import RequestError
 from ingestion.api.guard import Guard
 from ingestion.api.openapi import documented_registry as documented
 from ingestion.api.openapi_protocols import REGISTRY_MEDIA_TYPE
+from ingestion.contracts.compatibility import Level
 from ingestion.schema_registry.avro_schemas import canonical_text
-from ingestion.schema_registry.compatibility import Level
 from ingestion.schema_registry.errors import RegistryError
 from ingestion.schema_registry.errors import RegistryErrorCode as Code
 from ingestion.schema_registry.service import SchemaRegistry

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from ingestion.contracts.compatibility import Level
 from ingestion.schema_registry.avro_schemas import canonical_text, fingerprint
-from ingestion.schema_registry.compatibility import DEFAULT_LEVEL, Level, faults
+from ingestion.schema_registry.compatibility import DEFAULT_LEVEL, faults
 from ingestion.schema_registry.errors import RegistryError
 from ingestion.schema_registry.errors import RegistryErrorCode as Code
 from ingestion.schema_registry.store import RegistryStore, StoreUnavailableError

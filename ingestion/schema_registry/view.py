@@ -1,7 +1,8 @@
 """Questions about a registry's state. Pure. Raises: RegistryError with the numbers that clients know."""
 
+from ingestion.contracts.compatibility import Level
 from ingestion.schema_registry.avro_schemas import fingerprint
-from ingestion.schema_registry.compatibility import DEFAULT_LEVEL, Level
+from ingestion.schema_registry.compatibility import DEFAULT_LEVEL
 from ingestion.schema_registry.errors import RegistryError
 from ingestion.schema_registry.errors import RegistryErrorCode as Code
 from storage.control.schema_registry import GLOBAL, RegistryState, Version

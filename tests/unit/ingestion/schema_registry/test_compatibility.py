@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from ingestion.contracts.compatibility import Level
 from ingestion.schema_registry.avro_schemas import canonical_text
-from ingestion.schema_registry.compatibility import Level, faults
+from ingestion.schema_registry.compatibility import faults
 
 READS_OLD, OLD_READS, BOTH, NEITHER = "new reads old", "old reads new", "both", "neither"
 
