@@ -84,6 +84,7 @@ def test_a_killed_broker_loses_nothing_that_was_acknowledged(
         assert len(set(load.acknowledged)) == len(load.acknowledged)
 
 
+@pytest.mark.feature("S1-3")
 def test_without_a_broker_single_events_are_refused_within_the_time_limit(
     broker: KillableBroker, storage_settings: StorageSettings
 ) -> None:

@@ -28,6 +28,7 @@ def exposed(variant: str, experiment_id: str = "checkout") -> dict[str, object]:
     return product(event_id=str(uuid4()), event_type="feature_exposed", experiment_id=experiment_id, variant=variant)
 
 
+@pytest.mark.feature("S1-3")
 def test_a_registered_experiment_decides_which_variants_reach_kafka(
     api: ApiProcess, kafka_bootstrap: str, engine: Engine
 ) -> None:
