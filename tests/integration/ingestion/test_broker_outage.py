@@ -14,7 +14,7 @@ from local_stack.waiting import wait_until
 from storage.settings import StorageSettings
 from tests.integration.ingestion.processes import ApiProcess, KillableBroker, running_api
 from tests.integration.ingestion.reading import read_all
-from tests.unit.ingestion.builders import encode, engagement
+from tests.unit.ingestion.builders import encode, engagement, product
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -90,7 +90,8 @@ def test_without_a_broker_single_events_are_refused_within_the_time_limit(
 ) -> None:
     with running_api(broker.bootstrap, storage_settings.database_url) as api:
         broker.kill()
-        started = time.monotonic()
-        answer: httpx.Response = api.client.post("/api/v1/events", json=engagement())
-        assert (answer.status_code, answer.json()["retryable"]) == (503, True)
-        assert time.monotonic() - started < 8
+        for path, event in (("/events", product()), ("/api/v1/events", engagement())):
+            started = time.monotonic()
+            answer: httpx.Response = api.client.post(path, json=event)
+            assert (answer.status_code, answer.json()["retryable"]) == (503, True)
+            assert time.monotonic() - started < 8
