@@ -162,6 +162,7 @@ TABLE = [
 
 # Their headers are the stamps, as the API writes them.
 PLAIN = {
+    "avro_is_for_silver_to_judge", "avro_of_a_contract_that_has_none", "no_text_and_not_avro",
     "good", "good_import", "null_key_with_user_in_value", "null_key_without_user", "null_key_and_not_json",
     "not_json_is_for_silver_to_judge", "null_value", "empty_value", "empty_event_id", "value_not_utf8", "value_of_all_bytes",
     "unknown_contract", "year_9999", "year_one_in_microseconds", "future", "before_first_day", "one_mebibyte",
