@@ -67,7 +67,7 @@ def assert_arrived(document: dict[str, Any], found: dict[str, Any]) -> None:
             continue  # a field that the contract does not know
         if isinstance(value, dict) and isinstance(found[name], dict):
             assert_arrived(value, found[name])
-        elif isinstance(value, (dict, int, float)) and isinstance(found[name], str):
+        elif isinstance(value, (dict, list, int, float)) and isinstance(found[name], str):
             assert json.loads(found[name]) == value
         else:
             assert found[name] == value, (name, value, found[name])
