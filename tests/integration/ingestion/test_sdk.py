@@ -94,6 +94,8 @@ def test_what_is_wrong_with_an_event_the_client_or_the_way_are_different_errors(
 ) -> None:
     address = str(api.client.base_url)
     key = create_key(engine, app_id, "write")
+    registered = api.client.put("/experiments/exp", json={"variants": ["A", "B", "C"]}, headers={"X-API-Key": key})
+    assert registered.status_code == 201
     with EventClient(app_id, address, write_key=key, mode="each", experiments={"exp": ["A", "B", "C"]}) as client:
         client.track("u1", "feature_exposed", "exp", "C")
         for arguments in (("", "page_view"), ("u1", "purchase"), ("u1", "conversion", "exp")):
