@@ -24,7 +24,7 @@ from storage.control.rate_buckets import Lease
 log = structlog.get_logger(__name__)
 _CHUNKS = 100
 _MAX_BUCKETS = 10_000
-_SHARED_WAIT_SECONDS = 0.25
+SHARED_WAIT_SECONDS = 0.25
 _EMPTY_PAUSE_SECONDS = 0.1
 _PROBE_SECONDS = 1.0
 
@@ -103,8 +103,14 @@ class RateLimiter:
     """Lets requests in. All but the leasing thread runs on the event loop."""
 
     def __init__(
-        self, policy: RatePolicy, shared: TokenSource | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        policy: RatePolicy,
+        shared: TokenSource | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        shared_wait_seconds: float = SHARED_WAIT_SECONDS,
     ) -> None:
+        self._shared_wait_seconds = shared_wait_seconds
         self.policy = policy
         self._shared = shared
         self._local = LocalTokens(policy)
@@ -150,7 +156,7 @@ class RateLimiter:
             await self._admit_slowly(bucket_id, bucket or self._make_bucket(bucket_id))
 
     async def _admit_slowly(self, bucket_id: str, bucket: _Bucket) -> None:
-        deadline = self._clock() + _SHARED_WAIT_SECONDS
+        deadline = self._clock() + self._shared_wait_seconds
         while True:
             now = self._clock()
             if now >= bucket.lapses_at:

@@ -56,7 +56,7 @@ def test_requests_are_let_in_from_chunks_and_never_more_than_the_bucket_gave() -
     buckets = Buckets(1000)
 
     async def run() -> int:
-        limiter = RateLimiter(RatePolicy(10_000), buckets)
+        limiter = RateLimiter(RatePolicy(10_000), buckets, shared_wait_seconds=10)
         limiter.start()
         try:
             return await count_admitted(limiter, 1500)
@@ -72,7 +72,7 @@ def test_many_at_once_share_the_leases_that_come() -> None:
     buckets = Buckets(250)
 
     async def run() -> int:
-        limiter = RateLimiter(RatePolicy(10_000), buckets)
+        limiter = RateLimiter(RatePolicy(10_000), buckets, shared_wait_seconds=10)
         limiter.start()
         try:
             return sum(await asyncio.gather(*(count_admitted(limiter, 1) for _ in range(400))))
