@@ -2,7 +2,10 @@
 
 Ours: one API process; validation, stamps, one acknowledgement per event before the answer. Other: orjson.loads + confluent-kafka
 produce (key, value, headers) + flush, in a process of its own with the same producer settings. Both send the same bytes to the same
-broker and count only acknowledged events. Prints one JSON line.
+broker and count only acknowledged events. Prints two JSON lines: events a second, and processor time of all threads per event.
+
+Where the time goes: decision 22. The limit is `produce` with its seven headers, which both sides pay (2.0 to 2.8 µs of 5 to 6), and two
+cores that API, broker and client share: rates depend on who else is served, processor time less so. Measured: docs/benchmarks.md.
 
 Environment: TIDEMARK_BENCH_EVENTS (events per round, default 60000), TIDEMARK_BENCH_ROUNDS (default 7).
 """

@@ -115,10 +115,6 @@ class Authenticator:
         self._guarded_apps: frozenset[str] = frozenset()
         self._guarded_until = 0.0
 
-    async def app_id(self, headers: Headers) -> str:
-        """The app of `identify`, for those who need no more."""
-        return (await self.identify(headers, "")).app_id
-
     async def identify(self, headers: Headers, address: str) -> Caller:
         """Whose write key the request carries; app `public`, counted by client address, when it needs none. Raises: RequestError."""
         plaintext = _presented_key(headers)

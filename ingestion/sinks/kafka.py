@@ -80,11 +80,13 @@ class _Delivery:
         self._failed: dict[int, str] = {}
 
     def report_failure(self, error: KafkaError, message: Message) -> None:
-        """A record that was not delivered. It is found again by its value: its twins in the call count as failed too."""
+        """A record that was not delivered. It is found again by its value: its twins in the call count as failed too.
+
+        One that cannot be found fails the whole call: better sent again than believed to be there.
+        """
         failed = message.value()
-        for position, value in enumerate(self.values):
-            if value == failed:
-                self._failed[position] = error.str()
+        found = [position for position, value in enumerate(self.values) if value == failed]
+        self._failed |= dict.fromkeys(found or range(len(self.values)), error.str())
 
     def refuse(self, positions: range, refusal: str) -> None:
         """Records that were not even queued."""

@@ -53,6 +53,14 @@ def test_failed_and_refused_records_are_named() -> None:
     assert [outcome.failed for outcome in outcomes] == [{1: "timed out", 2: "queue full"}]
 
 
+def test_a_failed_record_that_is_not_recognised_fails_the_whole_call() -> None:
+    delivery, outcomes = new_delivery()
+    reports = _Reports(delivery)
+    reports(_Error(), _Message(OutgoingRecord("t", b"k", b"another", [])))  # type: ignore[arg-type]  # the methods that are used
+    del reports
+    assert [set(outcome.failed) for outcome in outcomes] == [{0, 1, 2}]
+
+
 async def publish(sink: KafkaSink) -> Outcome:
     return await sink.publish(ALL)
 
