@@ -2,11 +2,16 @@
 
 import json
 import time
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from storage.settings import StorageSettings
 
 EXIT_UNREACHABLE = 3
 EXIT_TIMEOUT = 4
@@ -56,37 +61,56 @@ def wait_until_settled(
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
     """None once everything that Kafka held at the call is published and read; else what it still waited for when the time was over."""
-    from ingestion.contracts.topics import TOPICS
-    from storage import publications
     from storage.control import make_engine
     from storage.settings import StorageSettings
-    from storage.settlement import Target, check, read_end_offsets
 
     settings = StorageSettings()
     engine = make_engine(settings, pool_size=1)
+    deadline = clock() + timeout_seconds
     try:
-        target = Target(read_end_offsets(settings, tuple(topic.name for topic in TOPICS)))
-        deadline = clock() + timeout_seconds
-        landed_version: int | None = None
-        while True:
-            look = check(settings, engine, target, landed_version)
-            if look.settled:
-                break
-            landed_version = look.landed_version
-            progress(look.waiting_for)
-            if clock() >= deadline:
-                return look.waiting_for
-            sleep(POLL_SECONDS)
-        newest = publications.latest(engine)
+        for look, pause_seconds in _looks(settings, engine):
+            while waiting_for := look():
+                progress(waiting_for)
+                if clock() >= deadline:
+                    return waiting_for
+                sleep(pause_seconds)
     finally:
         engine.dispose()
-    while newest is not None and is_read_before(newest.publication_id):
-        waiting_for = f"the analytics API to read publication {newest.publication_id}"
-        progress(waiting_for)
-        if clock() >= deadline:
-            return waiting_for
-        sleep(READ_POLL_SECONDS)
     return None
+
+
+def _looks(settings: "StorageSettings", engine: "Engine") -> Iterator[tuple[Callable[[], str], float]]:
+    """What must come true one after the other, each with the pause between two looks. A look says what is waited for, or nothing."""
+    from ingestion.contracts.topics import DOWNLOADS_GROUP, TOPICS
+    from ingestion.settings import IngestionSettings
+    from storage import publications
+    from storage.settlement import Settlement, Target, check, count_unmoved, read_end_offsets, read_inlet
+
+    downloads = read_inlet(settings, IngestionSettings().downloads_topic, DOWNLOADS_GROUP)
+
+    def unmoved() -> str:
+        count = count_unmoved(settings, downloads)
+        return f"the download bridge to move {count} records of {downloads.topic}" if count else ""
+
+    yield unmoved, POLL_SECONDS
+    # After the inlet: what the bridge moved is below these ends.
+    target = Target(read_end_offsets(settings, tuple(topic.name for topic in TOPICS)))
+    newest_look = Settlement(False, "")
+
+    def unpublished() -> str:
+        nonlocal newest_look
+        newest_look = check(settings, engine, target, newest_look.landed_version)
+        return newest_look.waiting_for
+
+    yield unpublished, POLL_SECONDS
+    newest = publications.latest(engine)
+
+    def unread() -> str:
+        if newest is None or not is_read_before(newest.publication_id):
+            return ""
+        return f"the analytics API to read publication {newest.publication_id}"
+
+    yield unread, READ_POLL_SECONDS
 
 
 def is_read_before(publication_id: int) -> bool:

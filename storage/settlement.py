@@ -1,6 +1,9 @@
 """Settlement: is everything that Kafka holds now published? Used by `tidemark settle`; reads, never writes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -8,6 +11,7 @@ from storage.bronze import landed_offsets, latest_version
 from storage.control.hours import list_dirty, read_cursor
 from storage.settings import StorageSettings
 
+GROUP_TIMEOUT_MILLISECONDS = 30_000
 EndOffsets = dict[str, dict[int, int]]
 
 
@@ -16,6 +20,15 @@ class Target:
     """What must be published: everything below these end offsets, by topic and partition."""
 
     end_offsets: EndOffsets
+
+
+@dataclass(frozen=True)
+class InletTarget:
+    """What the consumer group of an inlet must have moved: everything of the topic below these end offsets, by partition."""
+
+    topic: str
+    group_id: str
+    end_offsets: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -29,10 +42,9 @@ class Settlement:
 
 def read_end_offsets(settings: StorageSettings, topics: tuple[str, ...]) -> EndOffsets:
     """The offsets one past the last record of every partition, now."""
-    from kafka import KafkaConsumer, TopicPartition
+    from kafka import TopicPartition
 
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers.split(","), enable_auto_commit=False)
-    try:
+    with _consumer(settings) as consumer:
         partitions = [
             TopicPartition(topic, partition)
             for topic in topics
@@ -42,6 +54,36 @@ def read_end_offsets(settings: StorageSettings, topics: tuple[str, ...]) -> EndO
         for partition, offset in consumer.end_offsets(partitions).items():
             ends.setdefault(partition.topic, {})[partition.partition] = offset
         return ends
+
+
+def read_inlet(settings: StorageSettings, topic: str, group_id: str) -> InletTarget:
+    """What an inlet holds now. One that does not exist holds nothing."""
+    return InletTarget(topic, group_id, read_end_offsets(settings, (topic,)).get(topic, {}))
+
+
+def count_unmoved(settings: StorageSettings, target: InletTarget) -> int:
+    """Offsets below the target that the group has not committed. It commits once their records are where they belong."""
+    from kafka import TopicPartition
+
+    with _consumer(settings, target.group_id) as consumer:
+        places = {TopicPartition(target.topic, partition): end for partition, end in target.end_offsets.items()}
+        starts = consumer.beginning_offsets(list(places)) if places else {}
+        moved = {
+            place: max(starts[place], consumer.committed(place, timeout_ms=GROUP_TIMEOUT_MILLISECONDS) or 0)
+            for place in places
+        }
+    return sum(max(0, end - moved[place]) for place, end in places.items())
+
+
+@contextmanager
+def _consumer(settings: StorageSettings, group_id: str | None = None) -> Iterator[Any]:  # kafka-python has no types
+    """Subscribes to nothing, so it joins no group: with a group's id it may ask for its offsets."""
+    from kafka import KafkaConsumer
+
+    servers = settings.kafka_bootstrap_servers.split(",")
+    consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, group_id=group_id)
+    try:
+        yield consumer
     finally:
         consumer.close()
 

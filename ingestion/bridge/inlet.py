@@ -6,8 +6,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ingestion.bridge.translation import Incoming
+from ingestion.contracts.topics import DOWNLOADS_GROUP
 
-GROUP_ID = "content-downloads-bridge"
 BATCH_RECORDS = 1000
 _WAIT_SECONDS = 0.2
 log = structlog.get_logger(__name__)
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 class KafkaInlet:
     """See ingestion.bridge.runner.Inlet."""
 
-    def __init__(self, bootstrap_servers: str, topic: str, group_id: str = GROUP_ID) -> None:
+    def __init__(self, bootstrap_servers: str, topic: str, group_id: str = DOWNLOADS_GROUP) -> None:
         self._topic = topic
         self._consumer = Consumer(
             {

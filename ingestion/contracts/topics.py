@@ -12,6 +12,7 @@ LIVE_TOPIC = "events.raw.v1"
 IMPORT_TOPIC = "events.import.v1"
 DEAD_LETTER_TOPIC = "events.dlq.v1"
 DOWNLOADS_TOPIC = "content-downloads"
+DOWNLOADS_GROUP = "content-downloads-bridge"
 
 PARTITION_COUNT = 4
 MAX_RECORD_SIZE_BYTES = 2 * 1024 * 1024

@@ -11,13 +11,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from sqlalchemy import Engine
 
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, LIVE_TOPIC
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_GROUP, DOWNLOADS_TOPIC, LIVE_TOPIC
 from ingestion.schema_registry.own_contracts import register_own
 from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import PostgresRegistryStore
 from local_stack import child
 from local_stack.waiting import wait_until
 from storage.settings import StorageSettings
+from storage.settlement import count_unmoved, read_inlet
 from tests.integration.ingestion.reading import Landed, read_all
 from tests.unit.ingestion.builders import download
 from tests.unit.ingestion.schema_registry.test_decoding import encoded
@@ -64,8 +65,13 @@ def end_count(bootstrap: str, topic: str) -> int:
 
 @pytest.mark.feature("S4-2")
 def test_a_bridge_that_is_killed_loses_no_record_and_its_successor_changes_none(
-    kafka_bootstrap: str, engine: Engine, schema_id: int, start_bridge: Callable[[str], "subprocess.Popen[bytes]"]
+    kafka_bootstrap: str,
+    engine: Engine,
+    storage_settings: StorageSettings,
+    schema_id: int,
+    start_bridge: Callable[[str], "subprocess.Popen[bytes]"],
 ) -> None:
+    settings = storage_settings.model_copy(update={"kafka_bootstrap_servers": kafka_bootstrap})
     app_id, ids = f"app_{uuid4().hex[:8]}", [f"d-{number}" for number in range(EVENT_COUNT)]
     producer = Producer({"bootstrap.servers": kafka_bootstrap, "compression.type": "zstd"})
     values = {event_id: encoded(download(event_id=event_id), schema_id=schema_id) for event_id in ids}
@@ -79,6 +85,8 @@ def test_a_bridge_that_is_killed_loses_no_record_and_its_successor_changes_none(
     producer.produce(DOWNLOADS_TOPIC, unknown)
     assert producer.flush(60) == 0
     before = end_count(kafka_bootstrap, LIVE_TOPIC)
+    inlet = read_inlet(settings, DOWNLOADS_TOPIC, DOWNLOADS_GROUP)
+    assert count_unmoved(settings, inlet) == EVENT_COUNT + 1, "no group has been here, and all wait"
 
     killed = start_bridge(app_id)
     try:
@@ -87,15 +95,14 @@ def test_a_bridge_that_is_killed_loses_no_record_and_its_successor_changes_none(
         killed.kill()
         killed.wait()
     assert end_count(kafka_bootstrap, LIVE_TOPIC) < before + EVENT_COUNT, "killed in the middle"
+    assert 0 < count_unmoved(settings, inlet) <= EVENT_COUNT + 1
 
     successor = start_bridge(app_id)
     try:
-
-        def is_done() -> bool:
-            is_moved = end_count(kafka_bootstrap, LIVE_TOPIC) >= before + EVENT_COUNT
-            return is_moved and bool(read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_unknown))
-
-        wait_until(is_done, "the successor to have moved the rest", 90)
+        wait_until(lambda: not count_unmoved(settings, inlet), "the successor to have moved the rest", 90)
+        # What is settled is there: read before the successor could do more.
+        assert end_count(kafka_bootstrap, LIVE_TOPIC) >= before + EVENT_COUNT
+        assert read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_unknown)
     finally:
         successor.terminate()
         assert successor.wait(20) == 0
