@@ -7,14 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+from confluent_kafka import Producer
 
+from ingestion.contracts.topics import DOWNLOADS_TOPIC
 from local_stack.environment import read_file
 from local_stack.settings import Ports
 from storage import publications
@@ -22,6 +24,8 @@ from storage.control import make_engine
 from storage.control.keys import KeyKind, create_key
 from storage.lake import open_lake
 from storage.settings import StorageSettings
+from tests.unit.ingestion.builders import download
+from tests.unit.ingestion.schema_registry.test_decoding import encoded
 
 UP_TIMEOUT_SECONDS = 240
 LOG_LINES_SHOWN = 25
@@ -111,6 +115,14 @@ class Stack:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["event_id"])
 
+    def open_inlet(self) -> "DownloadInlet":
+        """The topic of downloads, with the schema that the platform registers itself."""
+        path = f"/subjects/{DOWNLOADS_TOPIC}-value/versions/latest"
+        headers = {"Authorization": f"Bearer {self.endpoints['write_key']}"}
+        answer = httpx.get(f"{self.endpoints['ingestion']}{path}", headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return DownloadInlet(self.storage_settings().kafka_bootstrap_servers, answer.json()["id"])
+
     def processes(self) -> dict[str, dict[str, Any]]:
         """The supervised services as `tidemark status` tells them, by name; tasks left out."""
         return {item["name"]: item for item in self.status()["processes"] if not item["is_task"]}
@@ -176,6 +188,22 @@ class Stack:
             lines = path.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
             texts.append(f"--- {path.name}\n" + "\n".join(lines))
         return "\n".join(texts)
+
+
+class DownloadInlet:
+    """A client that writes downloads to Kafka itself, in Avro."""
+
+    def __init__(self, bootstrap: str, schema_id: int) -> None:
+        self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+        self._schema_id = schema_id
+
+    def send(self, event_ids: Sequence[str], occurred_at: datetime) -> None:
+        """Returns when the broker has one download under each id."""
+        milliseconds = int(occurred_at.timestamp() * 1000)
+        for event_id in event_ids:
+            event = download(event_id=event_id, timestamp=milliseconds)
+            self._producer.produce(DOWNLOADS_TOPIC, encoded(event, schema_id=self._schema_id), event_id)
+        assert self._producer.flush(100) == 0
 
 
 def free_port_offset(randomness: random.Random | None = None) -> int:

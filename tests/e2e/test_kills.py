@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,22 @@ import pytest
 from tests.e2e.stack import Stack, wait_until
 
 RECOVERY_SECONDS = 60
+SETTLE_SECONDS = 600
 RATE = 300
 LOAD_SECONDS = 40
-VICTIMS = ("broker", "ingestion", "land_bronze", "daemon", "code_server", "fork_server", "postgres", "serving")
+INLET_BATCH_RECORDS = 20
+INLET_PAUSE_SECONDS = 0.2
+VICTIMS = (
+    "broker",
+    "ingestion",
+    "land_bronze",
+    "daemon",
+    "code_server",
+    "fork_server",
+    "postgres",
+    "serving",
+    "download_bridge",
+)
 
 
 def start_load(stack: Stack, seed: int) -> "subprocess.Popen[str]":
@@ -27,6 +41,37 @@ def start_load(stack: Stack, seed: int) -> "subprocess.Popen[str]":
     count = str(RATE * LOAD_SECONDS)
     shares = ("--duplicates", "0.03", "--late", "0.05")
     return stack.start("send", "--events", count, "--rate", str(RATE), "--seed", str(seed), "--anchor", anchor, *shares)
+
+
+class InletLoad(threading.Thread):
+    """A client that writes downloads to the inlet itself, all the while, and waits for the broker's word on each."""
+
+    def __init__(self, stack: Stack, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._prefix = f"kill-{seed}-"
+        self._occurred_at = datetime.now(UTC) - timedelta(days=30, minutes=seed)
+        self._stack = stack
+        self._inlet = stack.open_inlet()
+        self._is_stopping = threading.Event()
+        self._sent: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        while not self._is_stopping.wait(INLET_PAUSE_SECONDS):
+            event_ids = [f"{self._prefix}{len(self._sent) + number}" for number in range(INLET_BATCH_RECORDS)]
+            self._inlet.send(event_ids, self._occurred_at)
+            self._sent += event_ids
+
+    def finish(self) -> None:
+        """The broker has them all."""
+        self._is_stopping.set()
+        self.join(120)
+        assert not self.is_alive()
+
+    def verify(self) -> None:
+        """Once settled each is published once."""
+        query = "select count(*), count(distinct event_id) from silver.events where starts_with(event_id, $1)"
+        assert self._stack.published_rows(query, self._prefix) == [(len(self._sent), len(self._sent))]
 
 
 def kill_tree(pid: int) -> None:
@@ -89,15 +134,17 @@ def finish_load(load: "subprocess.Popen[str]") -> None:
 @pytest.mark.feature("S0-5", "S0-10", "K3")
 @pytest.mark.parametrize("name", VICTIMS)
 def test_a_killed_service_comes_back_and_nothing_is_lost(running_stack: Stack, name: str) -> None:
-    stack = running_stack
-    load = start_load(stack, seed=100 + VICTIMS.index(name))
+    stack, seed = running_stack, 100 + VICTIMS.index(name)
+    load, downloads = start_load(stack, seed), InletLoad(stack, seed)
     time.sleep(5)
     old = {name: stack.processes()[name]["pid"]}
     kill(stack, name)
     wait_for_recovery(stack, [name], old)
     finish_load(load)
-    stack.settle(300)
+    downloads.finish()
+    stack.settle(SETTLE_SECONDS)
     stack.verify()
+    downloads.verify()
 
 
 @pytest.mark.slow
@@ -108,7 +155,7 @@ def test_a_killed_run_leaves_its_hours_due(running_stack: Stack) -> None:
     pid = wait_until(lambda: run_process(stack), 90, "a run is in progress", interval=0.2)
     kill_tree(pid)
     finish_load(load)
-    stack.settle(300)
+    stack.settle(SETTLE_SECONDS)
     stack.verify()
 
 
@@ -116,7 +163,7 @@ def test_a_killed_run_leaves_its_hours_due(running_stack: Stack) -> None:
 @pytest.mark.feature("S0-5", "S0-10", "K3")
 def test_everything_killed_at_once_comes_back(running_stack: Stack) -> None:
     stack = running_stack
-    load = start_load(stack, seed=300)
+    load, downloads = start_load(stack, seed=300), InletLoad(stack, seed=300)
     time.sleep(5)
     found = stack.processes()
     old = {name: item["pid"] for name, item in found.items()}
@@ -125,5 +172,7 @@ def test_everything_killed_at_once_comes_back(running_stack: Stack) -> None:
         _kill(pid)
     wait_for_recovery(stack, list(old), old)
     finish_load(load)
-    stack.settle(300)
+    downloads.finish()
+    stack.settle(SETTLE_SECONDS)
     stack.verify()
+    downloads.verify()
