@@ -1,8 +1,11 @@
 """What happens to the events of one request: judged, stamped, produced, acknowledged, counted.
 
 Knows no HTTP. Large requests are taken in slices, so that the event loop answers others in between; the request completes once, when
-the last slice is acknowledged. Within a slice an event is judged, stamped and handed to the producer before the next one is looked at:
-its pieces are still in the processor's cache then, and memory is used again at once.
+the last slice is acknowledged. Dead letters follow the good events' acknowledgement: a request that is refused as a whole leaves
+none behind, so that its repetition rejects every event once.
+
+Within a slice an event is judged, stamped and handed to the producer before the next one is looked at: its pieces are still in the
+processor's cache then, and memory is used again at once.
 """
 
 import asyncio
@@ -101,17 +104,31 @@ JudgeOf = Callable[[Validator], Judge]
 
 
 class _Slice:
-    """Up to SLICE_EVENTS events, what was found wrong with them, and the sink's answer."""
+    """Up to SLICE_EVENTS events: the sink's answer on the good ones, what is wrong with each of the others and its dead letter."""
 
-    __slots__ = ("answer", "count", "errors", "refusal", "rejected_positions", "start")
+    __slots__ = ("answer", "count", "dead_letters", "errors", "refusal", "start")
 
     def __init__(self, start: int, count: int) -> None:
         self.start = start
         self.count = count
-        self.rejected_positions: set[int] = set()
         self.errors: list[EventError] = []
+        self.dead_letters: list[OutgoingRecord] = []
         self.answer: Awaitable[Outcome] | None = None
         self.refusal = ""
+
+    def reject(self, position: int, rejection: Rejection, dead_letter: OutgoingRecord) -> None:
+        """Notes an event that is not for the sink."""
+        self.errors.append(EventError(self.start + position, rejection.reason.value, rejection.message))
+        self.dead_letters.append(dead_letter)
+
+    async def undelivered(self) -> list[EventError]:
+        """The good events that were not acknowledged."""
+        failed = await _failures(self)
+        if not failed:
+            return []
+        rejected = {error.index for error in self.errors}
+        sent = [index for index in range(self.start, self.start + self.count) if index not in rejected]
+        return [_undelivered(sent[place], message) for place, message in failed.items() if place < len(sent)]
 
 
 class _Lane:
@@ -191,10 +208,14 @@ class Intake:
         event_id_of: Callable[[ValidEvent], str] | None = None,
         judge_of: Callable[[Validator], Judge] | None = None,
         occurred_at_of: OccurredAt = own_time,
+        *,
+        is_repeated_whole: bool = False,
     ) -> Receipt:
         """The receipt, after every acknowledged event is acknowledged. Record order is the order of `events`.
 
-        Raises: RequestError when the broker is away and no event was accepted.
+        `is_repeated_whole`: the client sends all of them again when one was not acknowledged; none is rejected then.
+
+        Raises: RequestError when the broker is away and took no event, nor a dead letter.
         """
         validator = Validator(sender.received_at, self._first_day, occurred_at_of=occurred_at_of)
         stamper = self._stamper(sender)
@@ -211,7 +232,7 @@ class Intake:
             size_bytes += slice_bytes
             slices.append(part)
         try:
-            return await self._receipt(slices, len(events), sender)
+            return await self._receipt(slices, len(events), sender, is_repeated_whole)
         finally:
             self._metrics.note_publish(size_bytes, time.perf_counter() - started)
 
@@ -249,10 +270,7 @@ class Intake:
     async def keep(self, raw: bytes, rejection: Rejection, sender: Sender) -> None:
         """Keeps bytes that are no event as one dead letter. Raises: RequestError when the broker is away."""
         part = _Slice(0, 1)
-        stamper = self._stamper(sender)
-        part.rejected_positions.add(0)
-        part.errors.append(EventError(0, rejection.reason.value, rejection.message))
-        self._send(part, Batch.of([stamper.dead_letter(raw, rejection)]))
+        part.reject(0, rejection, self._stamper(sender).dead_letter(raw, rejection))
         await self._receipt([part], 1, sender)
 
     def _send(self, part: _Slice, batch: Batch) -> None:
@@ -262,7 +280,7 @@ class Intake:
             part.refusal = str(error)
 
     def _judge(self, part: _Slice, events: Sequence[bytes], lane: _Lane) -> Iterator[OutgoingRecord]:
-        """The records of the slice, one by one; notes in `part` what is rejected."""
+        """The records of the slice's good events, one by one; notes in `part` what is rejected."""
         max_bytes, sender, event_id_of = self._event_max_bytes, lane.sender, lane.event_id_of
         plain, judge = lane.plain, lane.judge
         read_plain, stamp_plain = plain.read, lane.stamper.stamp_plain
@@ -286,29 +304,25 @@ class Intake:
                 yield lane.stamper.stamp(raw, verdict, event_id or lane.fresh_id())
             else:
                 assert isinstance(verdict, Rejection)
-                part.rejected_positions.add(position)
-                part.errors.append(EventError(part.start + position, verdict.reason.value, verdict.message))
-                yield lane.stamper.dead_letter(raw, verdict)
+                part.reject(position, verdict, lane.stamper.dead_letter(raw, verdict))
 
-    async def _receipt(self, slices: list[_Slice], total: int, sender: Sender) -> Receipt:
-        accepted = rejected = undelivered = 0
-        refusal = ""
-        errors: list[EventError] = []
-        for part in slices:
-            failed = await _failures(part)
-            refusal = part.refusal or refusal
-            kept = part.rejected_positions.difference(failed)
-            accepted += part.count - len(failed) - len(kept)
-            rejected += len(kept)
-            undelivered += len(failed)
-            errors += [error for error in part.errors if error.index - part.start not in failed]
-            errors += [
-                EventError(part.start + position, NOT_DELIVERED, message, retryable=True)
-                for position, message in failed.items()
-            ]
+    async def _receipt(
+        self, slices: list[_Slice], total: int, sender: Sender, is_repeated_whole: bool = False
+    ) -> Receipt:
+        undelivered = [error for part in slices for error in await part.undelivered()]
+        rejected = [error for part in slices for error in part.errors]
+        accepted = total - len(undelivered) - len(rejected)
+        if undelivered and (is_repeated_whole or not accepted):
+            undelivered += [_undelivered(error.index, _NOT_ACKNOWLEDGED) for error in rejected]
+            rejected = []
+        elif rejected:
+            lost = await self._keep(slices)
+            rejected = [error for error in rejected if error.index not in lost]
+            undelivered += [_undelivered(index, message) for index, message in lost.items()]
+        errors = rejected + undelivered
         errors.sort(key=lambda error: error.index)
         self._counts.count(sender.app_id, sender.received_at, self._live_topic, accepted)
-        self._counts.count(sender.app_id, sender.received_at, self._dead_letter_topic, rejected)
+        self._counts.count(sender.app_id, sender.received_at, self._dead_letter_topic, len(rejected))
         self._metrics.note(accepted, [error.code for error in errors])
         if sender.request_id:
             log.info(
@@ -317,16 +331,36 @@ class Intake:
                 app_id=sender.app_id,
                 total=total,
                 accepted=accepted,
-                rejected=rejected,
-                undelivered=undelivered,
+                rejected=len(rejected),
+                undelivered=len(undelivered),
             )
-        if undelivered and not accepted:
-            raise RequestError(ErrorCode.UNAVAILABLE, refusal or _NOT_ACKNOWLEDGED)
+        if undelivered and len(undelivered) == total:
+            refusal = next((part.refusal for part in slices if part.refusal), _NOT_ACKNOWLEDGED)
+            raise RequestError(ErrorCode.UNAVAILABLE, refusal)
         return Receipt(total, accepted, errors)
+
+    async def _keep(self, slices: list[_Slice]) -> dict[int, str]:
+        """Produces the dead letters; index → why, of the events whose letter was not acknowledged."""
+        sent: list[tuple[_Slice, _Slice]] = []
+        for part in slices:
+            if part.dead_letters:
+                letters = _Slice(part.start, len(part.dead_letters))
+                self._send(letters, Batch.of(part.dead_letters))
+                sent.append((part, letters))
+                await asyncio.sleep(0)
+        lost: dict[int, str] = {}
+        for part, letters in sent:
+            lost |= {part.errors[place].index: message for place, message in (await _failures(letters)).items()}
+            part.refusal = letters.refusal or part.refusal
+        return lost
+
+
+def _undelivered(index: int, message: str) -> EventError:
+    return EventError(index, NOT_DELIVERED, message, retryable=True)
 
 
 async def _failures(part: _Slice) -> dict[int, str]:
-    """Position → why, of the records that were not acknowledged."""
+    """Place among the slice's records → why, of those that were not acknowledged."""
     if part.answer is not None:
         try:
             return (await part.answer).failed

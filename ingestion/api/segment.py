@@ -1,8 +1,8 @@
 """The Segment HTTP API: one call per address, or a batch of calls as the libraries send it.
 
 A library drops what is answered with 4xx, sends again what is answered with 5xx, and looks at no body of a 2xx. So a request of which
-anything was not acknowledged is a 503 (its message ids make the copies harmless), and a bad item, which is kept as a dead letter, never
-makes a request with a good one fail.
+anything was not acknowledged is a 503 (its message ids make the copies harmless, and no item of it is rejected yet), and a bad item, which
+is kept as a dead letter, never makes a request with a good one fail.
 """
 
 import re
@@ -165,7 +165,9 @@ async def _take(edge: Edge, arrival: Arrival, calls: Calls) -> Response:
     def occurred_at_of(event: Event) -> str | None:
         return corrected_time(cast(SegmentCall, event), calls.sent_at, arrival.sender.received_at)
 
-    receipt = await edge.intake.take(calls.items, arrival.sender, _rule, occurred_at_of=occurred_at_of)
+    receipt = await edge.intake.take(
+        calls.items, arrival.sender, _rule, occurred_at_of=occurred_at_of, is_repeated_whole=True
+    )
     return _answer(receipt)
 
 

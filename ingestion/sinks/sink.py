@@ -21,6 +21,7 @@ class Batch:
 
     records: Iterable[OutgoingRecord]
     count: int
+    """At most."""
     size_bytes: int
     """Of the values, at most."""
 

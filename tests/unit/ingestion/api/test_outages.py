@@ -1,12 +1,15 @@
 """A broker or a database that is away: nothing acknowledged that is not kept, and the client knows what to do."""
 
 import time
+from concurrent.futures import Future
 
 import pytest
 
 from ingestion.api.broker_monitor import BrokerMonitor
 from ingestion.api.ledger import AcknowledgedCounts, InMemoryLedger
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 from ingestion.sinks import InMemorySink
+from ingestion.sinks.sink import Batch, Outcome
 from tests.unit.ingestion.builders import NOW, EdgeClient, encode, engagement, generic
 
 Edge = tuple[EdgeClient, InMemorySink]
@@ -35,14 +38,60 @@ def test_a_broker_that_is_away_is_a_retryable_503(edge: Edge, path: str, content
     assert client.post("/api/v1/events", json=engagement()).status_code == 201
 
 
-def test_a_rejected_event_that_could_not_be_kept_is_not_answered_as_rejected(edge: Edge) -> None:
+class _Choosy(InMemorySink):
+    """Takes records of one topic only."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__()
+        self._topic = topic
+
+    def submit(self, batch: Batch) -> "Future[Outcome]":
+        records = list(batch.records)
+        self.failing = {place for place, record in enumerate(records) if record.topic != self._topic}
+        return super().submit(Batch.of(records))
+
+
+def test_a_rejected_event_that_could_not_be_kept_is_not_answered_as_rejected() -> None:
+    lines = [encode(engagement()), b"{", encode(generic()), b"["]
+    with EdgeClient(_Choosy(LIVE_TOPIC)) as client:
+        body = client.post("/v1/batch", content=b"\n".join(lines)).json()
+        assert (body["accepted"], [(error["index"], error["code"]) for error in body["errors"]]) == (
+            2,
+            [(1, "not_delivered"), (3, "not_delivered")],
+        )
+        assert all(error["retryable"] for error in body["errors"])
+        assert client.post("/v1/batch", content=b"{").status_code == 503
+
+
+@pytest.mark.feature("S0-9")
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/api/v1/events/batch", encode({"events": [7, engagement(), 7]})),
+        ("/v1/batch", b"\n".join([b"{", encode(engagement()), b"["])),
+    ],
+)
+def test_a_request_refused_as_a_whole_leaves_no_dead_letter(path: str, content: bytes) -> None:
+    sink = _Choosy(DEAD_LETTER_TOPIC)
+    with EdgeClient(sink) as client:
+        assert client.post(path, content=content).status_code == 503
+        assert sink.records == []
+        metrics = client.get("/metrics").text
+        assert "tidemark_ingestion_events_refused_total" in metrics
+        assert 'reason="malformed_json"' not in metrics, "rejected is what an answer named"
+
+
+def test_rejected_events_are_told_apart_from_those_that_were_not_delivered(edge: Edge) -> None:
     client, sink = edge
-    sink.failing = {1}
-    body = client.post("/v1/batch", content=encode(engagement()) + b"\n{").json()
-    assert (body["accepted"], [(error["code"], error["retryable"]) for error in body["errors"]]) == (
-        1,
-        [("not_delivered", True)],
+    sink.failing = {1}  # the second of the good ones
+    lines = [b"{", encode(engagement(event_id="e1")), b"{", encode(generic(event_id="e2")), encode(generic())]
+    body = client.post("/v1/batch", content=b"\n".join(lines)).json()
+    assert (body["accepted"], [(error["index"], error["code"]) for error in body["errors"]]) == (
+        2,
+        [(0, "malformed_json"), (2, "malformed_json"), (3, "not_delivered")],
     )
+    topics = [record.topic for record in sink.records]
+    assert topics == [LIVE_TOPIC, LIVE_TOPIC, DEAD_LETTER_TOPIC, DEAD_LETTER_TOPIC], "rejected ones follow"
 
 
 @pytest.mark.feature("S0-6")

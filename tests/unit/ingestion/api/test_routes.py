@@ -97,9 +97,9 @@ def test_a_batch_with_invalid_events_is_partial_and_names_them(edge: Edge) -> No
     ]
     assert [record.topic for record in sink.records] == [
         "events.raw.v1",
-        "events.dlq.v1",
-        "events.dlq.v1",
         "events.raw.v1",
+        "events.dlq.v1",
+        "events.dlq.v1",
     ]
     assert sink.records[0].value == encode(events[0]).replace(b": ", b":").replace(b", ", b",")
 

@@ -132,11 +132,12 @@ def test_an_empty_batch_is_a_success(edge: Edge) -> None:
     assert sink.records == []
 
 
-def test_whatever_was_not_acknowledged_makes_the_request_retryable(edge: Edge) -> None:
+def test_whatever_was_not_acknowledged_makes_the_request_retryable_and_rejects_nothing_yet(edge: Edge) -> None:
     client, sink = edge
     sink.failing = {1}
-    answer = client.post("/v1/batch", json={"batch": [track(), track(messageId="m2")]})
+    answer = client.post("/v1/batch", json={"batch": [track(), 7, track(messageId="m2")]})
     assert (answer.status_code, answer.json()["retryable"]) == (503, True)
+    assert [record.topic for record in sink.records] == ["events.raw.v1"], "the library sends the bad one again too"
     assert int(answer.headers["Retry-After"]) >= 1
 
 
