@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,9 +15,12 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from sqlalchemy import Engine
 
     from ingestion.importers.mapping import ImportMapping
-    from ingestion.importers.runner import Importer, ImportPlan
+    from ingestion.importers.runner import Importer, Receiver
+    from ingestion.importers.state import ImportStore
+    from ingestion.sinks import EventSink
 
 EXIT_BAD_OUTCOME = 1
 EXIT_USAGE = 2
@@ -86,15 +91,25 @@ class _Run:
             return self._import(bar, again)
 
     def _dry_run(self, bar: "Progress") -> dict[str, Any]:
-        from ingestion.importers.runner import Importer
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from ingestion.importers.runner import Receiver
         from ingestion.importers.state import MemoryStore
         from ingestion.sinks import DiscardingSink
+        from storage.control.engine import make_engine
+        from storage.settings import StorageSettings
 
-        importer = Importer(self._plan(), self._reader(), DiscardingSink(), MemoryStore(), progress=_mover(bar))
-        return self._finish(importer, is_dry=True)
+        engine = make_engine(StorageSettings(), pool_size=1)
+        try:
+            with _receiver(engine, self.app_id) as receiver:
+                return self._finish(self._importer(receiver, DiscardingSink(), MemoryStore(), bar), is_dry=True)
+        except SQLAlchemyError:
+            self.console.print("the database does not answer: variants of experiments and names of apps are not judged")
+            return self._finish(self._importer(Receiver(), DiscardingSink(), MemoryStore(), bar), is_dry=True)
+        finally:
+            engine.dispose()
 
     def _import(self, bar: "Progress", again: bool) -> dict[str, Any]:
-        from ingestion.importers.runner import Importer
         from ingestion.importers.state import ImportState, PostgresStore, fingerprint, only_importer
         from ingestion.settings import IngestionSettings
         from storage.control.engine import make_engine
@@ -115,29 +130,40 @@ class _Run:
                     self.console.print(f"going on after row {state.row_number}")
                 sink = _open_sink(storage.kafka_bootstrap_servers, settings.import_topic)
                 try:
-                    # Rows that an earlier run kept as dead letters are not kept twice.
-                    plan = self._plan(keeps_rejected=not state.is_finished)
-                    importer = Importer(plan, self._reader(), sink, store, progress=_mover(bar))
-                    return self._finish(importer, is_dry=False)
+                    with _receiver(engine, self.app_id) as receiver:
+                        # Rows that an earlier run kept as dead letters are not kept twice.
+                        keeps_rejected = not state.is_finished
+                        importer = self._importer(receiver, sink, store, bar, keeps_rejected=keeps_rejected)
+                        return self._finish(importer, is_dry=False)
                 finally:
                     sink.close(10.0)
         finally:
             engine.dispose()
 
-    def _plan(self, *, keeps_rejected: bool = True) -> "ImportPlan":
-        from ingestion.importers.runner import ImportPlan
+    def _importer(
+        self,
+        receiver: "Receiver",
+        sink: "EventSink",
+        store: "ImportStore",
+        bar: "Progress",
+        *,
+        keeps_rejected: bool = True,
+    ) -> "Importer":
+        from ingestion.importers.runner import Importer, ImportPlan
         from ingestion.settings import IngestionSettings
         from storage.settings import StorageSettings
 
         settings = IngestionSettings()
-        return ImportPlan(
+        plan = ImportPlan(
             self.mapping,
             self.app_id,
             settings.import_topic,
             settings.dead_letter_topic,
             StorageSettings().first_day,
             keeps_rejected=keeps_rejected,
+            receiver=receiver,
         )
+        return Importer(plan, self._reader(), sink, store, progress=_mover(bar))
 
     def _reader(self) -> Any:
         from ingestion.importers.mapping import format_of
@@ -246,6 +272,24 @@ def _open_sink(bootstrap_servers: str, topic: str) -> Any:
         sink.close(1.0)
         raise UnreachableError(f"{error}; see `tidemark status`") from None
     return sink
+
+
+@contextmanager
+def _receiver(engine: "Engine", app_id: str) -> Iterator["Receiver"]:
+    """What the API knows, read before the first row; experiments are followed to the end. Raises: SQLAlchemyError."""
+    from ingestion.api.auth import PUBLIC_APP_ID
+    from ingestion.api.experiments import ExperimentRegistry, PostgresExperiments
+    from ingestion.importers.runner import Receiver
+    from storage.control.key_ring import KeyRing
+
+    guarded_apps = KeyRing(engine).apps_with_keys() if app_id == PUBLIC_APP_ID else frozenset()
+    registry = ExperimentRegistry(PostgresExperiments(engine))
+    registry.refresh()
+    registry.start()
+    try:
+        yield Receiver(registry.variants_of, guarded_apps)
+    finally:
+        registry.stop(5.0)
 
 
 def _progress_bar(console: Console, size_bytes: int) -> "Progress":

@@ -1,7 +1,8 @@
 """Runs an import: rows → events → import topic, a bounded number in flight, the state following the acknowledgements in order.
 
-Rows are judged by the same contracts as live events; rejected ones go to the dead-letter topic. After a kill the rows behind the
-saved state are produced again with the same event ids, so the pipeline counts them once.
+Rows are judged by the same contracts as live events, and product events by the same registry of experiments; rejected ones go to the
+dead-letter topic. After a kill the rows behind the saved state are produced again with the same event ids, so the pipeline counts them
+once.
 """
 
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
+from ingestion.api.claims import VariantsOf, judge_claims
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.families import detect_family, only
 from ingestion.contracts.reasons import Reason
@@ -34,6 +36,14 @@ _MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
+class Receiver:
+    """What the API knows by which product events are judged: variants of experiments, and apps that events of `public` may not name."""
+
+    variants_of: VariantsOf = lambda _app_id, _experiment_id: None
+    guarded_apps: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class ImportPlan:
     """What is imported, for whom, and how patient the import is with a broker that is away."""
 
@@ -44,6 +54,7 @@ class ImportPlan:
     first_day: date
     patience_seconds: float = 120.0
     keeps_rejected: bool = True  # false when the same rows were kept by an earlier run
+    receiver: Receiver = Receiver()
 
 
 @dataclass
@@ -181,6 +192,9 @@ class Importer:
             # Only verbatim events can lack one. An id made here would be another one when the file is imported again.
             message = "an event that is imported verbatim needs an event_id"
             return Rejection(Reason.MISSING_FIELD, message, None, verdict.event_type, verdict.user_id)
+        if isinstance(verdict, ValidEvent) and verdict.claims is not None:
+            app_id, receiver = self._plan.app_id, self._plan.receiver
+            return judge_claims(verdict, verdict.claims, app_id, receiver.guarded_apps, receiver.variants_of)
         return verdict
 
     def _accept(self, chunk: _Chunk, body: bytes, event: ValidEvent) -> None:

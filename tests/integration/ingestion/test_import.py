@@ -1,15 +1,22 @@
 """The importer against real parts: resumable, idempotent, counted."""
 
 import gzip
+import json
+import os
+import subprocess
+import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine
 
+from ingestion.contracts.experiments import Experiment
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, IMPORT_TOPIC
 from ingestion.importers import runner
 from ingestion.importers.errors import ImportRunningError
@@ -18,9 +25,11 @@ from ingestion.importers.rows import RowReader
 from ingestion.importers.runner import Importer, ImportPlan
 from ingestion.importers.state import ImportState, PostgresStore, fingerprint, only_importer
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
-from storage.control import acknowledged
+from storage.control import acknowledged, experiments
+from storage.control.keys import create_key
+from storage.settings import StorageSettings
 from tests.integration.ingestion.reading import Landed, read_all
-from tests.unit.ingestion.builders import encode
+from tests.unit.ingestion.builders import encode, product
 
 pytestmark = pytest.mark.integration
 MAPPING = ImportMapping.model_validate(
@@ -133,3 +142,50 @@ def test_the_same_import_cannot_run_twice_at_once(engine: Engine) -> None:
             pass
     with only_importer(engine, import_id):
         pass
+
+
+@pytest.mark.feature("S1-3")
+def test_product_events_are_judged_by_the_registered_experiments(
+    tmp_path: Path, engine: Engine, storage_settings: StorageSettings, kafka_bootstrap: str
+) -> None:
+    app_id, mapping, file = f"app_{uuid4().hex[:8]}", tmp_path / "mapping.toml", tmp_path / "events.ndjson"
+    mapping.write_text('format = "ndjson"\n[[rules]]\nfamily = "product"\nverbatim = true\n')
+    claims = [
+        {"experiment_id": "checkout", "variant": "green"},
+        {"experiment_id": "checkout", "variant": "A"},
+        {"experiment_id": "unregistered", "variant": "A"},
+        {"experiment_id": "unregistered", "variant": "green"},
+        {"app_id": "another"},
+        {},
+    ]
+    events = [product(event_id=f"p-{number}", **said) for number, said in enumerate(claims)]
+    file.write_bytes(b"\n".join(map(encode, events)))
+    experiments.put(engine, app_id, Experiment("checkout", ("control", "green"), (0.5, 0.5)), lambda _: None)
+
+    def run_command(*options: str, app: str = app_id, database_url: str = storage_settings.database_url) -> Any:
+        environment = {
+            **os.environ,
+            "TIDEMARK_HOME": str(tmp_path),
+            "TIDEMARK_KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+            "TIDEMARK_STORAGE_DATABASE_URL": database_url,
+        }
+        line = [sys.executable, "-m", "cli.main", "import", str(file), "--mapping", str(mapping), "--app", app]
+        done = subprocess.run([*line, "--json", *options], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    rejected = {"unknown_variant": 2, "wrong_app": 1}
+    for report in (run_command("--dry-run"), run_command(), run_command()):
+        assert (report["accepted"], report["rejected_by_reason"]) == (3, rejected)
+    create_key(engine, "another", "write")
+    assert run_command("--dry-run", app="public")["rejected_by_reason"] == {"unknown_variant": 2, "key_required": 1}
+    away = run_command("--dry-run", database_url="postgresql://tidemark@127.0.0.1:1/none")
+    assert away["rejected_by_reason"] == {"wrong_app": 1}, "without the registry variants are taken as they come"
+
+    def is_ours(record: Landed) -> bool:
+        return record.headers["ce_source"] == app_id
+
+    landed = read_all(kafka_bootstrap, IMPORT_TOPIC, is_ours)
+    assert sorted(record.headers["ce_id"] for record in landed) == ["p-0", "p-2", "p-5"]
+    letters = read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_ours)
+    assert Counter(letter.headers["ce_dlqreason"] for letter in letters) == rejected
