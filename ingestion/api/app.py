@@ -131,7 +131,7 @@ def create_app(
     routes = Routes(edge, AvroWay(edge, schemas.find_text))
     app.include_router(routes.router)
     app.include_router(make_experiment_router(experiment_registry, guard, metrics, clock, settings.retry_after_seconds))
-    app.include_router(make_registry_router(schemas, guard))
+    app.include_router(make_registry_router(schemas, guard, settings.retry_after_seconds))
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)

@@ -34,4 +34,4 @@ def judge_claims(
 
 
 def _reject(event: ValidEvent, reason: Reason, message: str) -> Rejection:
-    return Rejection(reason, message, event.event_id, event.event_type, event.user_id)
+    return Rejection(reason, message, event.event_id, event.event_type, event.user_id, event.kept)

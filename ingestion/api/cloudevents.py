@@ -1,7 +1,8 @@
 """CloudEvents 1.0 over HTTP: structured, binary and batched, told apart by the content type as the HTTP binding has it.
 
 What is kept is the JSON form of each event: structured and batched as sent; in binary mode the attributes of the headers with the body
-spliced in byte for byte as `data`, or as `data_base64` where it is not JSON. The rules of the JSON form are the contract's.
+spliced in byte for byte as `data`, or as `data_base64` where it is not JSON. The rules of the JSON form are the contract's. Of an event
+that names a contract of ours, its `data` is what is judged and kept.
 """
 
 import base64
@@ -13,11 +14,12 @@ from starlette.responses import Response
 
 from ingestion.api import answers
 from ingestion.api.batches import items_of
+from ingestion.api.carried import CarriedJudge
 from ingestion.api.cloudevent_headers import HeaderError, attributes_of, charset_of, is_json, media_type_of
 from ingestion.api.direct import Endpoint
 from ingestion.api.edge import Arrival, Edge
 from ingestion.api.errors import ErrorCode, RequestError
-from ingestion.api.intake import EventError
+from ingestion.api.intake import EventError, JudgeOf
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.families import Family, only
 from ingestion.contracts.reasons import Reason
@@ -56,7 +58,7 @@ def cloudevents_endpoint(edge: Edge) -> Endpoint:
 
 
 async def _single(edge: Edge, arrival: Arrival) -> Response:
-    taken = await edge.take_single(replace(arrival, idempotency_key=None), _rule)
+    taken = await edge.take_single(replace(arrival, idempotency_key=None), _rule, _judge_of(arrival))
     now = arrival.sender.received_at
     if taken.receipt.errors:
         return answers.rejected_answer(taken.receipt.errors[0], now)
@@ -79,7 +81,12 @@ async def _batch(edge: Edge, arrival: Arrival) -> Response:
         raise RequestError(ErrorCode.BATCH_TOO_LARGE, f"at most {limit} events, found {len(events)} or more")
     if not events:  # "The batch MAY be empty."
         return answers.json_answer(202, {"accepted": 0, "rejected": 0, "errors": []})
-    return answers.lines_answer(await edge.intake.take(events, arrival.sender, _rule), range(len(events)))
+    receipt = await edge.intake.take(events, arrival.sender, _rule, judge_of=_judge_of(arrival))
+    return answers.lines_answer(receipt, range(len(events)))
+
+
+def _judge_of(arrival: Arrival) -> JudgeOf:
+    return lambda validator: CarriedJudge(validator, arrival.sender.contract)
 
 
 def split_batch(body: bytes, max_events: int) -> list[bytes]:

@@ -80,7 +80,7 @@ def make_experiment_router(
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
             try:
-                caller = await guard.admit(request.headers, request.client.host if request.client else "")
+                caller = await guard.admit_caller(request.headers, request.client.host if request.client else "")
                 response = await work(request, caller.app_id)
             except RequestError as error:
                 response = error_answer(error, retry_after_seconds)
@@ -128,7 +128,7 @@ _MEANINGS = {
     413: "Body too large",
     415: "A body that is encoded",
     422: "Not an experiment",
-    429: "Too many requests, or the app's day is used up: send the same again after Retry-After seconds",
+    429: "Too many requests: send the same again after Retry-After seconds",
     431: "Too many headers, or too long ones",
     503: "The store is away",
 }

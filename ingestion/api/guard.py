@@ -27,15 +27,8 @@ class Guard:
         self._clock = clock
 
     async def admit(self, headers: Headers, address: str) -> Caller:
-        """The caller, when it may send. `address` is the client's, for callers without a valid key. Raises: RequestError."""
-        try:
-            caller = await self._authenticator.identify(headers, address)
-        except RequestError as error:
-            if error.status == 401:
-                # Guessing keys is limited too.
-                await self._limit(f"refused/{address}")
-            raise
-        await self._limit(caller.bucket_id)
+        """The caller, when it may send events. Raises: RequestError."""
+        caller = await self.admit_caller(headers, address)
         if self._quota.max_events:
             try:
                 await self._quota.assure(caller.app_id, self._clock())
@@ -47,10 +40,26 @@ class Guard:
                 ) from None
         return caller
 
-    async def admit_reader(self, headers: Headers, address: str) -> None:
-        """As `admit`, where a read key will do: it writes nowhere here, so it is counted by the client's address. Raises: RequestError."""
+    async def admit_caller(self, headers: Headers, address: str) -> Caller:
+        """The caller, when it may write what is no event: the quota is of events. `address` is the client's, for callers without a
+        valid key. Raises: RequestError."""
         try:
-            await self.admit(headers, address)
+            caller = await self._authenticator.identify(headers, address)
+        except RequestError as error:
+            if error.status == 401:
+                # Guessing keys is limited too.
+                await self._limit(f"refused/{address}")
+            raise
+        await self._limit(caller.bucket_id)
+        return caller
+
+    async def admit_reader(self, headers: Headers, address: str) -> None:
+        """As `admit_caller`, where a read key will do: it writes nowhere here, so it is counted by the client's address.
+
+        Raises: RequestError.
+        """
+        try:
+            await self.admit_caller(headers, address)
         except RequestError as error:
             if error.code is not ErrorCode.READ_KEY:
                 raise

@@ -299,12 +299,13 @@ class Intake:
             verdict = judge(raw) if len(raw) <= max_bytes else _too_large(max_bytes)
             if type(verdict) is ValidEvent and verdict.claims is not None:
                 verdict = judge_claims(verdict, verdict.claims, sender.app_id, sender.guarded_apps, self._variants_of)
+            kept = raw if verdict.kept is None else verdict.kept
             if type(verdict) is ValidEvent:
                 event_id = event_id_of(verdict) if event_id_of is not None else verdict.event_id
-                yield lane.stamper.stamp(raw, verdict, event_id or lane.fresh_id())
+                yield lane.stamper.stamp(kept, verdict, event_id or lane.fresh_id())
             else:
                 assert isinstance(verdict, Rejection)
-                part.reject(position, verdict, lane.stamper.dead_letter(raw, verdict))
+                part.reject(position, verdict, lane.stamper.dead_letter(kept, verdict))
 
     async def _receipt(
         self, slices: list[_Slice], total: int, sender: Sender, is_repeated_whole: bool = False

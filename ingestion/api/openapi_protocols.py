@@ -48,15 +48,31 @@ def content(body: str, events: Mapping[Family, Schema], named: Mapping[str, Sche
 
 
 def name_calls(paths: Mapping[str, Schema]) -> None:
-    """Makes each call's address ask for what the contract asks where the type is that call: the address says the type."""
+    """Makes each call's address ask for what the contract asks where the type is that call: the address says the type.
+
+    What is asked for must be there, and null is not.
+    """
     for call in get_args(Call):
         body = paths[f"/v1/{call}"]["post"]["requestBody"]["content"]["application/json"]
         schema = body["schema"]
         rules = [rule["then"]["required"] for rule in schema["allOf"] if rule["if"] == _where_type_is(call)]
-        required = {"required": sorted(name for names in rules for name in names)} if rules else {}
-        types = {"type": {**schema["properties"]["type"], "enum": [call]}}
+        names = sorted(name for names in rules for name in names)
+        properties = schema["properties"]
+        asked = {name: _without_null(properties[name]) for name in names}
+        types = {"type": {**properties["type"], "enum": [call]}}
+        either = [
+            {**option, "properties": {name: {"not": {"type": "null"}} for name in option["required"]}}
+            for option in schema["anyOf"]
+        ]
         kept = {name: value for name, value in schema.items() if name != "allOf"}
-        body["schema"] = {**kept, **required, "properties": {**schema["properties"], **types}}
+        required = {"required": names} if names else {}
+        body["schema"] = {**kept, **required, "anyOf": either, "properties": {**properties, **asked, **types}}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """What is left of a nullable field."""
+    (left,) = (option for option in schema["anyOf"] if option != {"type": "null"})
+    return {**left, **{name: value for name, value in schema.items() if name != "anyOf"}}
 
 
 def _where_type_is(call: str) -> Schema:
@@ -102,8 +118,8 @@ _REGISTRY_REFUSALS = {
     409: "The schema does not fit the subject's versions",
     413: "Body too large",
     422: "A body, schema, version, level or parameter that is not valid, or a mode that is not offered",
-    429: "Too many requests, or the app's day is used up: ask again after Retry-After seconds",
-    503: "The store is away",
+    429: "Too many requests: ask again after Retry-After seconds",
+    503: "The store is away: ask again after Retry-After seconds",
 }
 _OF_EVERY_REGISTRY_ROUTE = {401, 403, 429, 503}
 

@@ -31,7 +31,10 @@ _convert = msgspec.convert
 
 
 class ValidEvent(msgspec.Struct, gc=False):
-    """The stamps of a valid event. `occurred_at` is canonical text, None without a time. `claims`: for its receiver to judge."""
+    """The stamps of a valid event. `occurred_at` is canonical text, None without a time. `claims`: for its receiver to judge.
+
+    `kept`: the event's own bytes where those judged only carry it.
+    """
 
     contract: str
     event_type: str
@@ -39,16 +42,18 @@ class ValidEvent(msgspec.Struct, gc=False):
     event_id: str | None
     occurred_at: str | None
     claims: Claims | None = None
+    kept: bytes | None = None
 
 
 class Rejection(msgspec.Struct, gc=False):
-    """Why an event is not taken, and what is known of it. `message` names found and expected, never a payload."""
+    """Why an event is not taken, and what is known of it. `message` names found and expected, never a payload. `kept`: see ValidEvent."""
 
     reason: Reason
     message: str
     event_id: str | None = None
     event_type: str | None = None
     user_id: str | None = None
+    kept: bytes | None = None
 
 
 Verdict = ValidEvent | Rejection

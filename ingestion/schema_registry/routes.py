@@ -55,6 +55,9 @@ class RegistryRoute(APIRoute):
     A subject may hold slashes, which clients send as %2F: in the decoded path `a/versions/1` is a subject as well as a version of one.
     """
 
+    retry_after_seconds = 1
+    """Told by every 503."""
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """See Route."""
         raw = scope.get("raw_path")
@@ -72,19 +75,19 @@ class RegistryRoute(APIRoute):
             try:
                 return await handle(request)
             except RegistryError as error:
-                return _refuse(error.status, error.code, error.message)
+                return self._refuse(error.status, error.code, error.message)
             except RequestValidationError as error:
-                return _refuse(422, Code.UNPROCESSABLE, describe_invalid(error))
+                return self._refuse(422, Code.UNPROCESSABLE, describe_invalid(error))
             except RequestError as error:
                 challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
                 code = _MEMBERS.get(error.status, error.status)
-                return _refuse(error.status, code, error.message, {**challenge, **error.headers})
+                return self._refuse(error.status, code, error.message, {**challenge, **error.headers})
 
         return handle_refusals
 
-
-def _refuse(status: int, code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    return RegistryAnswer({"error_code": int(code), "message": message}, status, headers)
+    def _refuse(self, status: int, code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+        retry = {"Retry-After": str(self.retry_after_seconds)} if status == 503 else {}
+        return RegistryAnswer({"error_code": int(code), "message": message}, status, {**retry, **(headers or {})})
 
 
 class SchemaBody(msgspec.Struct):
@@ -180,18 +183,23 @@ _REGISTERED = _object(id=_NUMBER, version=_NUMBER, schema=_TEXT)
 _VERDICT = {**_object(is_compatible={"type": "boolean"}, messages=_list(_TEXT)), "required": ["is_compatible"]}
 
 
-def make_registry_router(registry: SchemaRegistry, guard: Guard) -> APIRouter:
+def make_registry_router(registry: SchemaRegistry, guard: Guard, retry_after_seconds: int) -> APIRouter:
     """All routes."""
+
+    class Route(RegistryRoute):
+        """With the edge's own pause."""
+
+    Route.retry_after_seconds = retry_after_seconds
 
     async def reader(request: Request) -> None:
         await guard.admit_reader(_with_bearer(request.headers), _address(request))
 
     async def writer(request: Request) -> None:
-        await guard.admit(_with_bearer(request.headers), _address(request))
+        await guard.admit_caller(_with_bearer(request.headers), _address(request))
 
     def make_router(check: Callable[[Request], Awaitable[None]]) -> APIRouter:
         return APIRouter(
-            route_class=RegistryRoute,
+            route_class=Route,
             tags=["schema registry"],
             dependencies=[Depends(check)],
             default_response_class=RegistryAnswer,

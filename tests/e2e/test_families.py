@@ -51,15 +51,17 @@ def test_every_family_is_published_once(running_stack: Stack) -> None:
         structured = {name.removeprefix("ce-"): value for name, value in binary.items()} | {"data": {"value": 3.5}}
         assert client.post("/v1/cloudevents", json={"value": 3.5}, headers=binary).status_code == 202
         assert client.post("/v1/cloudevents", content=json.dumps([structured]), headers=BATCHED).status_code == 202
+        carried = {**structured, "dataschema": "tidemark:engagement/1", "data": sent["engagement"]}
+        assert client.post("/v1/cloudevents", content=json.dumps([carried]), headers=BATCHED).status_code == 202
     stack.open_inlet().send([str(uuid4())] * 2, datetime.now(UTC))
     stack.settle()
 
     counts = stack.verify()["counts"]
     names = ("accepted", "silver", "duplicates", "quarantined", "published")
     assert {name: counts[name] - before[name] for name in names} == {
-        "accepted": 24,
+        "accepted": 25,
         "silver": 16,
-        "duplicates": 8,
+        "duplicates": 9,
         "quarantined": 0,
         "published": 16,
     }

@@ -70,7 +70,7 @@ class InletLoad(threading.Thread):
 
     def verify(self) -> None:
         """Once settled each is published once."""
-        query = "select count(*), count(distinct event_id) from silver.events where starts_with(event_id, $1)"
+        query = "select count(*), count(distinct event_id) from lake.silver.events where starts_with(event_id, $1)"
         assert self._stack.published_rows(query, self._prefix) == [(len(self._sent), len(self._sent))]
 
 

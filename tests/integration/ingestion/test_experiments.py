@@ -84,8 +84,14 @@ def test_postgresql_being_away_refuses_only_what_is_known_to_be_wrong(kafka_boot
         answers = [api.client.post("/events", json=exposed(*variant), headers=key).status_code for variant in variants]
         assert answers == [200, 422, 200]
         assert api.client.get("/experiments/checkout", headers=key).status_code == 200
-        assert api.client.get("/experiments/other", headers=key).status_code == 503
-        assert api.client.put("/experiments/other", json=BODY, headers=key).status_code == 503
+        schema = {"schema": '"string"'}
+        unanswered = [
+            api.client.get("/experiments/other", headers=key),
+            api.client.put("/experiments/other", json=BODY, headers=key),
+            api.client.post("/subjects/s/versions", json=schema, headers=key),
+            api.client.post("/subjects/s/versions", json=schema, headers={"X-API-Key": "unknown to this process"}),
+        ]
+        assert [(answer.status_code, answer.headers.get("Retry-After")) for answer in unanswered] == [(503, "2")] * 4
     finally:
         context.__exit__(None, None, None)
 

@@ -24,7 +24,7 @@ from local_stack.waiting import wait_until
 from storage.control.keys import create_key
 from tests.integration.ingestion.processes import ApiProcess
 from tests.integration.ingestion.reading import Landed, read_all
-from tests.unit.ingestion.builders import WRITE_KEY, EdgeClient
+from tests.unit.ingestion.builders import WRITE_KEY, EdgeClient, engagement
 
 pytestmark = pytest.mark.integration
 
@@ -165,3 +165,26 @@ def test_events_of_the_cloudevents_sdk_come_out_of_kafka_as_they_went_in(
         assert attributes == {name: str(value) for name, value in event.get_attributes().items()}
     times = {record.headers["ce_id"]: datetime.fromisoformat(record.headers["ce_time"]) for record in records}
     assert times == {f"{event.get_source()} {event.get_id()}": event.get_time() for event in CLOUD_EVENTS}
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_an_event_of_ours_in_the_cloudevents_sdk_is_kept_as_by_its_own_address(
+    api: ApiProcess, kafka_bootstrap: str, app_id: str, key: str, mode: str
+) -> None:
+    authorised = {"Authorization": f"Bearer {key}"}
+    encoder = http.to_structured_event if mode == "structured" else http.to_binary_event
+    attributes = {"type": "click", "source": "/shop", "dataschema": "tidemark:engagement/1"}
+    attributes |= {"datacontenttype": "application/json"}
+    good, bad = engagement(event_id="e-1", timestamp="2026-01-05T12:00:00Z"), engagement(platform="toaster")
+    for data, status in ((good, 202), (bad, 422)):
+        message = encoder(CloudEvent(attributes, data))
+        headers = {**message.headers, **authorised}
+        assert api.client.post("/v1/cloudevents", content=message.body, headers=headers).status_code == status
+        own = api.client.post("/v1/events/engagement", content=json.dumps(data).encode(), headers=authorised)
+        assert own.status_code == status
+    for topic, event in ((LIVE_TOPIC, good), (DEAD_LETTER_TOPIC, bad)):
+        carried, own_record = sorted(landed(kafka_bootstrap, topic, app_id), key=lambda it: it.headers["ce_receivedat"])
+        assert json.loads(carried.value) == json.loads(own_record.value) == event
+        said = [{**it.headers, "ce_receivedat": ""} for it in (carried, own_record)]
+        assert said[0] == said[1]
+        assert carried.key == own_record.key

@@ -191,6 +191,13 @@ def test_a_used_up_day_is_429_of_another_type_on_every_replica(replicas: Replica
         assert (answer.status_code, answer.json()["type"]) == (429, "urn:tidemark:problem:quota-exceeded")
         assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
         assert "RateLimit" not in answer.headers
+    # What is no event needs no quota.
+    experiment = {"variants": ["a", "b"]}
+    assert replicas.one.put("/experiments/e", json=experiment, headers=keys[0]).status_code == 201
+    assert replicas.one.get("/experiments/e", headers=keys[0]).status_code == 200
+    schema = {"schema": '"string"'}
+    assert replicas.one.post("/subjects/s/versions", json=schema, headers=keys[0]).status_code == 200
+    assert replicas.one.get("/subjects/s/versions/latest", headers=keys[0]).status_code == 200
     assert replicas.two.post("/api/v1/events", json=engagement()).status_code == 201
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ingestion.api.cloudevent_headers import HeaderError, attributes_of, decoded_value
 from ingestion.sinks import InMemorySink
-from tests.unit.ingestion.builders import EdgeClient, encode
+from tests.unit.ingestion.builders import EdgeClient, comment, download, encode, engagement, generic, product
 
 Edge = tuple[EdgeClient, InMemorySink]
 EVENT = {"specversion": "1.0", "id": "1", "source": "/sensors", "type": "com.example.read"}
@@ -186,3 +186,119 @@ def test_a_batch_that_is_no_array_is_refused_and_kept(edge: Edge, body: bytes, c
 def test_other_event_formats_are_415(edge: Edge, content_type: str) -> None:
     assert post(edge, encode(EVENT), content_type, **HEADERS)[1]["code"] == "unsupported_media_type"
     assert edge[1].records == []
+
+
+EVENTS = {
+    "engagement": engagement(event_id="x-1", timestamp="2026-11-21T09:00:00Z"),
+    "product": product(),
+    "generic": generic(event_id="g-1"),
+    "social": comment(),
+    "download": download(timestamp=1795250000000),
+}
+
+
+def named_in(mode: str, contract: str, data: bytes) -> tuple[bytes, dict[str, str]]:
+    """A request with one event that names a contract, by its attribute in the mode."""
+    attribute, name = ("type", contract) if mode == "type" else ("dataschema", contract)
+    if mode == "binary":
+        return data, {**HEADERS, "ce-dataschema": f"tidemark:{contract}", "Content-Type": "application/json"}
+    body = encode(event(**{attribute: f"tidemark:{name}" if mode == "uri" else name}))[:-1] + b',"data":' + data + b"}"
+    if mode == "batch":
+        return b"[%s]" % body, {"Content-Type": BATCHED}
+    return body, {"Content-Type": STRUCTURED}
+
+
+@pytest.mark.feature("S2-1")
+@pytest.mark.parametrize("mode", ["uri", "bare", "type", "binary", "batch"])
+@pytest.mark.parametrize("family", EVENTS)
+def test_an_event_of_a_contract_of_ours_is_what_its_own_address_makes_of_it(edge: Edge, mode: str, family: str) -> None:
+    client, sink = edge
+    data = b" " + encode(EVENTS[family])
+    content, headers = named_in(mode, f"{family}/1", data)
+    answer = client.post("/v1/cloudevents", content=content, headers=headers)
+    assert answer.status_code == 202, answer.text
+    assert client.post(f"/v1/events/{family}", content=data.strip()).status_code == 202
+    carried, own = sink.records
+    assert carried.value.strip() == own.value
+    assert (carried.topic, carried.key, carried.headers) == (own.topic, own.key, own.headers)
+
+
+@pytest.mark.parametrize("mode", ["uri", "bare", "type", "binary"])
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (encode(engagement(platform="toaster", event_id="x-1")), "invalid_field"),
+        (encode(engagement(user_id=...)), "missing_field"),
+        (encode(engagement(timestamp="2036-01-01T00:00:00Z")), "occurred_in_future"),
+        (b"7", "not_an_object"),
+        (b'{"platform": "web", "n": 1e999}', "number_out_of_range"),
+    ],
+)
+def test_what_breaks_the_named_contract_is_refused_as_at_the_familys_address(
+    edge: Edge, mode: str, data: bytes, code: str
+) -> None:
+    client, sink = edge
+    content, headers = named_in(mode, "engagement/1", data)
+    answer = client.post("/v1/cloudevents", content=content, headers=headers)
+    own = client.post("/v1/events/engagement", content=data)
+    assert (answer.status_code, answer.json()["code"]) == (own.status_code, own.json()["code"]) == (422, code)
+    carried, alone = sink.records
+    if code != "number_out_of_range":  # not JSON at all, so the whole event is what is kept
+        assert carried.value.strip() == alone.value
+        assert carried.headers == alone.headers
+
+
+def test_an_event_without_an_id_has_that_of_its_envelope(edge: Edge) -> None:
+    client, sink = edge
+    data = encode(engagement(event_id=...))
+    for _ in range(2):
+        content, headers = named_in("uri", "engagement/1", data)
+        assert client.post("/v1/cloudevents", content=content, headers=headers).json()["event_id"] == "/sensors 1"
+    assert [dict(record.headers)["ce_id"] for record in sink.records] == ["/sensors 1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"dataschema": "tidemark:engagement/1", "id": ""}, "invalid_field"),
+        ({"dataschema": "tidemark:engagement/1", "extra": {}}, "invalid_field"),
+        ({"dataschema": "tidemark:engagement/1", "data": ...}, "missing_field"),
+        ({"dataschema": "tidemark:engagement/1", "data": ..., "data_base64": "e30="}, "missing_field"),
+        ({"dataschema": "tidemark:engagement/1", "type": "generic/1"}, "unknown_contract"),
+        ({"dataschema": "engagement/9"}, "invalid_field"),
+    ],
+)
+def test_the_envelope_keeps_the_rules_of_cloudevents(edge: Edge, changes: dict[str, Any], code: str) -> None:
+    status, told = post(edge, encode(event(**{"data": engagement(), **changes})), STRUCTURED)
+    assert (status, told["code"]) == (422, code), told
+    assert [record.topic for record in edge[1].records] == ["events.dlq.v1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataschema": "https://example.com/engagement/1"},
+        {"dataschema": "tidemark:engagement/9"},
+        {"dataschema": "tidemark:segment/1"},
+        {"type": "engagement"},
+        {"type": "cloudevent/1"},
+    ],
+)
+def test_a_schema_that_is_none_of_ours_leaves_the_event_as_it_came(edge: Edge, changes: dict[str, str]) -> None:
+    body = encode(event(**changes, data={"platform": "toaster"}))
+    assert post(edge, body, STRUCTURED)[0] == 202
+    record = edge[1].records[0]
+    assert (record.value, dict(record.headers)["ce_dataschema"]) == (body, b"cloudevent/1")
+
+
+def test_claims_of_a_carried_product_are_judged_and_a_request_is_held_to_the_contract_it_names(edge: Edge) -> None:
+    def send(**headers: str) -> tuple[int, str | None]:
+        status, told = post(edge, content, STRUCTURED, **headers)
+        return status, told.get("code")
+
+    content, _ = named_in("uri", "product/1", encode(product(experiment_id="e", variant="no such")))
+    assert send() == (422, "unknown_variant")
+    assert edge[1].records[0].value == encode(product(experiment_id="e", variant="no such"))
+    content, _ = named_in("uri", "product/1", encode(product()))
+    assert send(**{"X-Tidemark-Contract": "product/1"}) == (202, None)
+    assert send(**{"X-Tidemark-Contract": "engagement/1"}) == (422, "unknown_contract")
