@@ -5,15 +5,18 @@ readers take new events; FULL: both. The transitive levels ask it of every earli
 
 Contracts are open: a field that a version does not name is not looked at. As in a schema registry's rules for Avro, such a name counts as
 unused: adding an optional field breaks nothing, although an old event may by chance hold that name (`tidemark contracts check` finds
-those). Where a schema says `additionalProperties`, that is compared too. A number in another unit means another thing: it breaks both.
+those). Where a schema says `additionalProperties`, that is compared too. What cannot be proven to be kept counts as broken. A number in
+another unit means another thing: it breaks both.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ingestion.contracts.json_rules import NameRule
 from ingestion.contracts.json_shapes import Alternative, Anything, Fields, Items, Scalar, Shape, Word, read
 
 Schema = Mapping[str, Any]
@@ -172,6 +175,42 @@ def _rule_faults(writer: Fields, reader: Fields, prefix: str) -> Iterator[_Fault
     for one, other in sorted(reader.same - writer.same):
         if one in writer.named and other in writer.named:
             yield f"{prefix}{one}", "same", f"may differ from {other}"
+    yield from _object_rule_faults(writer, reader, prefix)
+
+
+def _object_rule_faults(writer: Fields, reader: Fields, prefix: str) -> Iterator[_Fault]:
+    """The rules of allOf, not and propertyNames."""
+    for field, value, asked in sorted(reader.rules.where - writer.rules.where):
+        if asked not in writer.required and not _never_says(writer, field, json.loads(value)):
+            yield f"{prefix}{asked}", "allOf", f"may be absent where {field} is {value}, which asks for it"
+    for names in sorted(reader.rules.excludes, key=sorted):
+        is_kept = any(of <= names for of in writer.rules.excludes)
+        if not is_kept and all(name in writer.named or writer.others is not None for name in names):
+            yield f"{prefix}{'|'.join(sorted(names))}", "not", "may be there together, which is refused"
+    if reader.rules.names is not None:
+        yield from _name_faults(writer, reader.rules.names, prefix)
+    for word, text in sorted(reader.rules.opaque - writer.rules.opaque):
+        yield f"{prefix}*", word, f"cannot be proven to be kept: {text[:80]}"
+
+
+def _name_faults(writer: Fields, allowed: NameRule, prefix: str) -> Iterator[_Fault]:
+    own = writer.rules.names
+    others = own.words if own is not None and writer.others is not None else frozenset[str]()
+    for name in sorted({*writer.named, *others}):
+        if not allowed.allows(name):
+            yield f"{prefix}{name}", "propertyNames", "is refused: it is none of the names that may be"
+    if writer.others is not None and (own is None or not own.patterns <= allowed.patterns):
+        yield f"{prefix}*", "propertyNames", "cannot be proven to be kept by fields without a name here"
+
+
+def _never_says(writer: Fields, field: str, value: Any) -> bool:
+    """True when the field is always there and always something else."""
+    shape = writer.named.get(field)
+    return (
+        shape is not None
+        and field in writer.required
+        and all(isinstance(item, Word) and item.value != value for item in shape.alternatives)
+    )
 
 
 def _bound_faults(writer: Mapping[str, Any], reader: Mapping[str, Any], path: str) -> Iterator[_Fault]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingestion.contracts.json_rules import ObjectRules, read_rules
+
 SCALARS = ("string", "integer", "number", "boolean", "null")
 _ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "deprecated", "format", "discriminator", "$comment", "$schema", "$id", "$defs"}
@@ -25,6 +27,8 @@ _STRUCTURE: Mapping[str, frozenset[str]] = {
     "array": frozenset({"items"}),
     "object": frozenset({"properties", "required", "additionalProperties", "anyOf", "dependentRequired", "x-same"}),
 }
+# Where a place takes objects alone: they would hold for its other kinds too.
+_OBJECT_RULES = frozenset({"allOf", "not", "propertyNames"})
 
 
 class UnsupportedSchemaError(ValueError):
@@ -73,6 +77,7 @@ class Fields:
     same: frozenset[tuple[str, str]] = frozenset()
     """Fields that say the same where both are there."""
     bounds: Mapping[str, Any] = field(default_factory=dict)
+    rules: ObjectRules = field(default_factory=ObjectRules)
 
 
 Alternative = Anything | Word | Scalar | Items | Fields
@@ -137,7 +142,7 @@ class _Reader:
             if kind not in _BOUNDS:
                 raise UnsupportedSchemaError(f"{path or '(root)'}: no such type: {kind!r}")
             known |= _BOUNDS[kind] | _STRUCTURE.get(kind, frozenset())
-        self._refuse(said - known, path)
+        self._refuse(said - known - (_OBJECT_RULES if kinds == ["object"] else frozenset()), path)
         return tuple(self._alternative(kind, schema, path) for kind in kinds)
 
     def _alternative(self, kind: str, schema: Mapping[str, Any], path: str) -> Alternative:
@@ -159,6 +164,10 @@ class _Reader:
             if any(len(option["required"]) != 1 for option in schema["anyOf"]):
                 raise UnsupportedSchemaError(f"{path or '(root)'}: anyOf of several required fields at once")
             one_of.add(frozenset(option["required"][0] for option in schema["anyOf"]))
+        try:
+            rules = read_rules({word: schema[word] for word in _OBJECT_RULES & schema.keys()})
+        except ValueError as error:
+            raise UnsupportedSchemaError(f"{path or '(root)'}: {error}") from None
         needs = {(one, other) for one, asked in schema.get("dependentRequired", {}).items() for other in asked}
         same = {(one, other) for one, other in schema.get("x-same", ())}
         return Fields(
@@ -169,6 +178,7 @@ class _Reader:
             frozenset(needs),
             frozenset(same),
             bounds,
+            rules,
         )
 
     def _referred(self, ref: str, path: str) -> tuple[Alternative, ...]:

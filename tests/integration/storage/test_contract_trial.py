@@ -126,6 +126,53 @@ def test_a_proposal_that_all_events_keep_is_fine(settings: StorageSettings, tmp_
     assert all(report["compatibility"]["levels"].values())
 
 
+def test_calls_of_segment_and_cloudevents_are_tried_too(settings: StorageSettings, tmp_path: Path) -> None:
+    """The group call loses what it asks for; identify calls are asked for traits; extensions may not be numbers."""
+
+    def row(offset: int, contract: str, **body: Any) -> BronzeRow:
+        value = json.dumps(body).encode()
+        return BronzeRow(offset, value, FIRST, f"e{offset}", contract=contract, event_type="t")
+
+    event = {"specversion": "1.0", "source": "/a", "type": "t"}
+    rows = [
+        row(0, "segment/1", type="identify", userId="u", traits={"a": 1}),
+        row(1, "segment/1", type="identify", userId="u"),
+        row(2, "segment/1", type="group", userId="u", groupId="g"),
+        row(3, "cloudevent/1", id="1", ext="text", **event),
+        row(4, "cloudevent/1", id="2", ext=7, **event),
+    ]
+    write_bronze(settings.bronze_uri, rows)
+    segment = json_schema.document(CONTRACTS["segment/1"])
+    identify = {"if": {"properties": {"type": {"const": "identify"}}}, "then": {"required": ["traits"]}}
+    rules = segment["$defs"]["SegmentCall"]["allOf"]
+    rules[1] = identify
+    cloudevent = json_schema.document(CONTRACTS["cloudevent/1"])
+    cloudevent["$defs"]["CloudEvent"]["additionalProperties"] = {"type": ["string", "boolean", "null"]}
+    found = []
+    for name, schema in (("segment/2", segment), ("cloudevent/2", cloudevent)):
+        path = tmp_path / "proposal.json"
+        path.write_text(json.dumps({**schema, "$id": name}))
+        report = json.loads(run("check", str(path), "--json").stdout)
+        breaks = [(item["path"], item["rule"], item["breaks"]) for item in report["compatibility"]["differences"]]
+        (group,) = report["groups"]
+        reasons = [(item["reason"], item["path"], item["examples"]) for item in group["findings"]]
+        found.append((report["events"], report["failing"], reasons, [item for item in breaks if item[2]]))
+    assert found == [
+        (
+            3,
+            1,
+            [("missing_field", "traits", ["events.raw.v1/0/1"])],
+            [("traits", "allOf", "BACKWARD"), ("groupId", "allOf", "FORWARD")],
+        ),
+        (
+            2,
+            1,
+            [("invalid_field", "*", ["events.raw.v1/0/4"])],
+            [("*", "type", "BACKWARD"), ("*", "pattern", "FORWARD")],
+        ),
+    ]
+
+
 def test_without_bronze_the_answer_is_3(settings: StorageSettings, proposal: Path) -> None:
     answer = run("check", str(proposal))
     assert (answer.exit_code, answer.stdout) == (3, "")

@@ -252,11 +252,76 @@ def test_rules_over_several_fields_of_a_real_contract_count() -> None:
         ({"$ref": "#/$defs/nowhere"}, "nothing is at"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}}}}, "refers to itself"),
         ({"type": "object", "properties": {"a": 3}}, "a: expected a schema"),
+        ({"type": ["object", "null"], "not": {"required": ["a"]}}, "cannot compare not"),
+        ({"type": "object", "allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {}}}, "cannot compare $ref within allOf"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused_and_not_passed_by(schema: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UnsupportedSchemaError, match=complaint.replace("$", r"\$")):
         differences(schema, base())
+
+
+def breaks_of(name: str, change: Change) -> list[tuple[str, str, Direction | None]]:
+    """What breaks between a contract of today and the changed one."""
+    old = json_schema.document(CONTRACTS[name])
+    new = copy.deepcopy(old)
+    change(next(iter(new["$defs"].values())))
+    return [(item.path, item.rule, item.breaks) for item in differences(old, new) if item.breaks]
+
+
+def drop(word: str, place: int | None = None) -> Change:
+    def change(shape: dict[str, Any]) -> None:
+        if place is None:
+            del shape[word]
+        else:
+            del shape[word][place]
+
+    return change
+
+
+def add_call(shape: dict[str, Any]) -> None:
+    shape["properties"]["type"]["enum"].append("bye")
+    shape["allOf"].append({"if": {"properties": {"type": {"const": "bye"}}}, "then": {"required": ["traits"]}})
+
+
+def add_name(shape: dict[str, Any]) -> None:
+    shape["properties"]["sampledrate"] = {"type": ["string", "boolean", "integer", "null"]} | dict(
+        list(shape["additionalProperties"].items())[1:]
+    )
+    shape["propertyNames"]["anyOf"][0]["enum"].append("sampledrate")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("segment/1", lambda _: None, []),
+        ("cloudevent/1", lambda _: None, []),
+        ("segment/1", drop("allOf", 1), [("groupId", "allOf", FORWARD)]),
+        ("segment/1", lambda shape: shape["required"].append("event"), [("event", "required", BACKWARD)]),
+        ("segment/1", add_call, [("type", "values", FORWARD)]),
+        (
+            "segment/1",
+            lambda shape: shape["allOf"].append({"if": {"properties": {"type": {"const": "page"}}}, "then": {"required": ["context"]}}),
+            [("context", "allOf", BACKWARD)],
+        ),
+        ("segment/1", lambda shape: shape["allOf"].append({"minProperties": 3}), [("*", "allOf", BACKWARD)]),
+        ("cloudevent/1", drop("not"), [("data|data_base64", "not", FORWARD)]),
+        ("cloudevent/1", drop("propertyNames"), [("*", "propertyNames", FORWARD)]),
+        ("cloudevent/1", add_name, []),
+        (
+            "cloudevent/1",
+            lambda shape: shape["propertyNames"]["anyOf"].append({"pattern": "^x-"}),
+            [("*", "propertyNames", FORWARD)],
+        ),
+        ("cloudevent/1", lambda shape: shape.update({"not": {"maxProperties": 4}}), [
+            ("*", "not", BACKWARD), ("data|data_base64", "not", FORWARD),
+        ]),
+    ],
+)  # fmt: skip
+def test_rules_of_protocols_are_compared_and_what_cannot_be_proven_breaks(
+    name: str, change: Change, expected: list[tuple[str, str, Direction]]
+) -> None:
+    assert breaks_of(name, change) == expected
 
 
 SCALARS = st.one_of(
@@ -277,20 +342,33 @@ SCHEMAS = st.builds(
         "type": "object", "properties": {"a": a, "b": b}, "required": sorted(required), "additionalProperties": False, **more,
     },
     VALUES, VALUES, st.sets(st.sampled_from("ab")),
-    st.sampled_from([{}, {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"dependentRequired": {"a": ["b"]}}]),
+    st.sampled_from([
+        {},
+        {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {"dependentRequired": {"a": ["b"]}},
+        *({"allOf": [{"if": {"properties": {"a": {"const": word}}}, "then": {"required": ["b"]}}]} for word in ("xy", 0)),
+        {"allOf": [{"minProperties": 1}, {"if": {"required": ["a"]}, "else": {"required": ["b"]}}]},
+        {"not": {"required": ["a", "b"]}},
+        {"not": {"required": ["a"]}},
+        {"propertyNames": {"enum": ["a"]}},
+        {"propertyNames": {"pattern": "^[bc]$"}},
+        {"propertyNames": {"anyOf": [{"enum": ["b"]}, {"pattern": "^a"}]}, "additionalProperties": True},
+        {"additionalProperties": {"type": "integer"}},
+    ]),
 )  # fmt: skip
 SAMPLES = ["", "xy", -2, -1, 0, 1, 0.5, None, [], ["x"], [0, 1]]
 
 
 @given(SCHEMAS, SCHEMAS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_where_nothing_breaks_a_validator_refuses_nothing(old: dict[str, Any], new: dict[str, Any]) -> None:
     found = {item.breaks for item in differences(old, new)}
     was, will_be = Draft202012Validator(old), Draft202012Validator(new)
     documents = [
-        {name: value for name, value in (("a", a), ("b", b)) if value is not ...}
+        {name: value for name, value in (("a", a), ("b", b), ("ac", c)) if value is not ...}
         for a in (*SAMPLES, ...)
         for b in (*SAMPLES, ...)
+        for c in (0, ...)
     ]
     for writer, reader, way in ((was, will_be, BACKWARD), (will_be, was, FORWARD)):
         if way not in found:
