@@ -131,7 +131,7 @@ def test_calls_of_segment_and_cloudevents_are_tried_too(settings: StorageSetting
 
     def row(offset: int, contract: str, **body: Any) -> BronzeRow:
         value = json.dumps(body).encode()
-        return BronzeRow(offset, value, FIRST, f"e{offset}", contract=contract, event_type="t")
+        return BronzeRow(offset, value, FIRST, f"e{offset}", contract=contract, event_type=body["type"])
 
     event = {"specversion": "1.0", "source": "/a", "type": "t"}
     rows = [
