@@ -52,10 +52,9 @@ def serve(bootstrap: str, port: int) -> None:
 
     configure_logs("ingestion", "production")
     settings = IngestionSettings(port=port, rate_limit_requests=0)  # what is sent here is over any sensible limit
-    run(
-        create_app(settings, KafkaSink(sink_settings(settings, bootstrap)), InMemoryKeyRing({}), InMemoryLedger()),
-        settings,
-    )
+    sink = KafkaSink(sink_settings(settings, bootstrap))
+    app = create_app(settings, sink, InMemoryKeyRing({}), InMemoryLedger())
+    run(app, app.state.protocol, settings)
 
 
 def produce(bootstrap: str, lines: list[bytes], pipe: Connection) -> None:

@@ -41,7 +41,6 @@ ROUND_TRIPS = 300
 
 def serve_echo(port: int) -> None:
     """The other side."""
-    from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
     from ingestion.api.__main__ import serve as run
@@ -49,7 +48,9 @@ def serve_echo(port: int) -> None:
     from ingestion.api.metrics import Metrics
     from ingestion.settings import IngestionSettings
 
-    async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
         body = b""
         while True:
             message = await receive()
@@ -61,10 +62,7 @@ def serve_echo(port: int) -> None:
         await send({"type": "http.response.body", "body": body})
 
     settings = IngestionSettings(port=port)
-    app = FastAPI()
-    app.state.connection_guard = make_guard(settings, Metrics())
-    app.middleware_stack = echo
-    run(app, settings)
+    run(echo, make_guard(settings, Metrics()).protocol(), settings)
 
 
 def round_trip_p99(bootstrap: str) -> float:

@@ -3,11 +3,12 @@
 SIGTERM lets requests in flight finish, waits for the producer's queue and writes the last counts.
 """
 
+import asyncio
 import gc
 import os
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from ingestion.api.app import SharedParts, create_app
 from ingestion.api.experiments import PostgresExperiments
@@ -39,8 +40,8 @@ def sink_settings(settings: IngestionSettings, bootstrap_servers: str) -> KafkaS
     )
 
 
-def serve(app: FastAPI, settings: IngestionSettings) -> None:
-    """Runs `app` until SIGTERM or SIGINT."""
+def serve(app: ASGIApp, protocol: type[asyncio.Protocol], settings: IngestionSettings) -> None:
+    """Runs `app` behind `protocol` until SIGTERM or SIGINT."""
     # A request of a thousand events holds some ten thousand tuples until the broker answers; with the default threshold the
     # collector walks them, and all imported modules, again and again: a quarter of the time (measured). None of it is in cycles.
     gc.collect()
@@ -51,7 +52,7 @@ def serve(app: FastAPI, settings: IngestionSettings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=app.state.connection_guard.protocol(),
+        http=protocol,
         ws="none",
         limit_concurrency=settings.max_connections,
         log_config=None,
@@ -86,7 +87,7 @@ def main() -> None:
         schema_registry=SchemaRegistry(PostgresRegistryStore(engine)),
         shared=shared,
     )
-    serve(app, settings)
+    serve(app, app.state.protocol, settings)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import InMemoryRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.sink import EventSink
+from runtime.express import express_protocol
 
 SERVICE = "ingestion"
 _STOP_SECONDS = 10.0
@@ -135,7 +136,7 @@ def create_app(
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)
-    app.state.connection_guard = make_guard(settings, metrics)
+    app.state.protocol = express_protocol(make_guard(settings, metrics), routes.express)
     # In front of all middleware: FastAPI's own three layers cost a twelfth of a request with one event (measured).
     app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes.direct, answer_unexpected)
     return app

@@ -35,7 +35,8 @@ def main() -> None:
     usual = sink_settings(settings, storage.kafka_bootstrap_servers)
     gathering = replace(usual, linger_milliseconds=10_000, message_timeout_seconds=30, publish_timeout_seconds=40)
     sink = EarlySink(gathering)
-    serve(create_app(settings, sink, KeyRing(engine), PostgresLedger(engine)), settings)
+    app = create_app(settings, sink, KeyRing(engine), PostgresLedger(engine))
+    serve(app, app.state.protocol, settings)
 
 
 if __name__ == "__main__":
