@@ -22,6 +22,7 @@ from ingestion.schema_registry.decoding import decoder_of
 from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.settings import exit_on_invalid_settings
 from storage.control import heartbeats, make_engine
 from storage.settings import StorageSettings
 
@@ -55,20 +56,21 @@ def main() -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    settings, storage = IngestionSettings(), StorageSettings()
+    with exit_on_invalid_settings():
+        settings, storage = IngestionSettings(), StorageSettings()
     engine = make_engine(storage, pool_size=2)
     counts = AcknowledgedCounts(PostgresLedger(engine), settings.ledger_flush_seconds)
     sink = KafkaSink(
-        KafkaSinkSettings(storage.kafka_bootstrap_servers, settings.live_topic, settings.message_timeout_seconds)
+        KafkaSinkSettings(storage.kafka_bootstrap_servers, storage.topics.live, settings.message_timeout_seconds)
     )
     translator = Translator(
         decoder_of(download.CONTRACT, PostgresRegistryStore(engine).find_text),
         settings.downloads_app_id,
         first_day=storage.first_day,
-        live_topic=settings.live_topic,
-        dead_letter_topic=settings.dead_letter_topic,
+        live_topic=storage.topics.live,
+        dead_letter_topic=storage.topics.dead_letters,
     )
-    inlet = KafkaInlet(storage.kafka_bootstrap_servers, settings.downloads_topic)
+    inlet = KafkaInlet(storage.kafka_bootstrap_servers, storage.topics.downloads)
     bridge = Bridge(inlet, sink, translator, counts)
     counts.start()
     beating = threading.Thread(target=beat_until, args=(stopping, engine, bridge), name="heartbeat", daemon=True)

@@ -30,7 +30,7 @@ EVENT_COUNT = 20_000
 def schema_id(engine: Engine) -> int:
     """The platform's own contract, registered."""
     registry = SchemaRegistry(PostgresRegistryStore(engine))
-    register_own(registry)
+    register_own(registry, DOWNLOADS_TOPIC)
     return registry.look(lambda view: view.version("content-downloads-value", "latest").schema_id)
 
 

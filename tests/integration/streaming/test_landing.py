@@ -21,11 +21,11 @@ pytestmark = pytest.mark.integration
 
 def plan_recovery(bench: LandingBench, *, perform: bool):
     from streaming.kafka_topics import EndOffsetReader, wait_for_topics
-    from streaming.landing import TOPICS
     from streaming.recovery import Recovery
 
-    topics = wait_for_topics(bench.storage.kafka_bootstrap_servers, TOPICS, timeout_seconds=20)
-    reader = EndOffsetReader(bench.storage.kafka_bootstrap_servers, TOPICS)
+    names = bench.storage.topics.landed
+    topics = wait_for_topics(bench.storage.kafka_bootstrap_servers, names, timeout_seconds=20)
+    reader = EndOffsetReader(bench.storage.kafka_bootstrap_servers, names)
     recovery = Recovery(bench.spark, bench.storage, bench.settings)
     plan = recovery.plan(topics, reader.read())
     reader.close()
