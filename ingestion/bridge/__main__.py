@@ -10,7 +10,7 @@ import threading
 
 import sqlalchemy as sa
 import structlog
-from confluent_kafka import KafkaException
+from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from ingestion.api.ledger import AcknowledgedCounts
@@ -51,8 +51,10 @@ def find_left_behind(storage: StorageSettings, stopping: threading.Event) -> dic
     while not stopping.is_set():
         try:
             return count_left_behind(storage.kafka_bootstrap_servers, storage.topics.downloads, GROUP_ID)
-        except KafkaException as error:
-            structlog.get_logger(__name__).warning("the broker does not answer", error=str(error))
+        except KafkaError as error:
+            structlog.get_logger(__name__).info(
+                "the broker does not tell yet what was read", error=type(error).__name__
+            )
             stopping.wait(_RETRY_SECONDS)
     return {}
 

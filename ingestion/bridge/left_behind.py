@@ -1,38 +1,36 @@
 """Downloads that an earlier name of the topic still holds: nobody would move them on once the bridge reads another. Reads only."""
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from kafka import KafkaConsumer
+from kafka.admin import KafkaAdminClient
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_MILLISECONDS = 3_000
 
 
 def count_left_behind(bootstrap_servers: str, topic: str, group_id: str) -> dict[str, int]:
     """Records by topic, other than `topic`, that the group has begun to read and not finished. A topic that is gone has none.
 
-    Raises: KafkaException when the broker does not answer.
+    Raises: KafkaError when the broker does not answer, or cannot yet say where the group is.
     """
-    config = {"bootstrap.servers": bootstrap_servers, "group.id": group_id, "log_level": 2}
-    asked = AdminClient(config).list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group_id)], request_timeout=_TIMEOUT_SECONDS
-    )
-    places = [place for place in asked[group_id].result().topic_partitions or [] if place.topic != topic]
-    consumer = Consumer(config, logger=None)
+    config = {"bootstrap_servers": bootstrap_servers.split(","), "bootstrap_timeout_ms": _TIMEOUT_MILLISECONDS}
+    admin = KafkaAdminClient(**config)
     try:
-        existing = consumer.list_topics(timeout=_TIMEOUT_SECONDS).topics
-        counts: dict[str, int] = {}
-        for place in places:
-            if place.topic in existing and place.partition in existing[place.topic].partitions:
-                counts[place.topic] = counts.get(place.topic, 0) + _count_after(consumer, place)
+        read = admin.list_group_offsets({group_id: None})[group_id]
+    finally:
+        admin.close()
+    consumer = KafkaConsumer(enable_auto_commit=False, **config)
+    try:
+        existing = consumer.topics()
+        others = [place for place in read if place.topic != topic and place.topic in existing]
+        starts = consumer.beginning_offsets(others) if others else {}
+        ends = consumer.end_offsets(others) if others else {}
     finally:
         consumer.close()
+    counts: dict[str, int] = {}
+    for place in others:
+        # Negative where the group has joined and committed nothing.
+        left = ends[place] - max(starts[place], read[place].offset)
+        counts[place.topic] = counts.get(place.topic, 0) + max(0, left)
     return {name: count for name, count in counts.items() if count}
-
-
-def _count_after(consumer: Consumer, place: TopicPartition) -> int:
-    ends = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
-    if ends is None:
-        raise KafkaException(f"{place.topic}/{place.partition} has no leader")
-    return max(0, ends[1] - max(ends[0], place.offset))
 
 
 def describe_left_behind(counts: dict[str, int], topic: str) -> str:

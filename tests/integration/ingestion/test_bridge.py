@@ -1,5 +1,6 @@
 """The bridge as it runs: a client's records on `content-downloads`, a real broker and registry, and kill -9 in the middle."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from ingestion.bridge.left_behind import count_left_behind, describe_left_behind
@@ -114,6 +116,14 @@ def test_a_bridge_that_is_killed_loses_no_record_and_its_successor_changes_none(
     assert {letter.headers["ce_dlqreason"] for letter in letters} == {"unknown_schema"}
 
 
+def is_told(bootstrap: str, topic: str, group: str) -> bool:
+    """True once the broker says what the group has read."""
+    with contextlib.suppress(KafkaError):
+        count_left_behind(bootstrap, topic, group)
+        return True
+    return False
+
+
 @pytest.mark.feature("S0-4")
 def test_downloads_that_an_earlier_topic_still_holds_are_counted_until_they_are_read(kafka_bootstrap: str) -> None:
     old, new, group = (f"{name}-{uuid4().hex[:8]}" for name in ("old", "new", "group"))
@@ -122,6 +132,8 @@ def test_downloads_that_an_earlier_topic_still_holds_are_counted_until_they_are_
     for number in range(5):
         producer.produce(old, b"x", partition=number % 2)
     assert producer.flush(30) == 0
+    # A fresh broker has no place for groups until the first of them is asked for.
+    wait_until(lambda: is_told(kafka_bootstrap, new, group), "the broker to find the group", 60)
     assert count_left_behind(kafka_bootstrap, new, group) == {}, "the group has read nothing yet"
     consumer = Consumer({"bootstrap.servers": kafka_bootstrap, "group.id": group, "enable.auto.commit": False})
     try:
