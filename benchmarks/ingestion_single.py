@@ -24,6 +24,7 @@ from benchmarks.figures import report
 from benchmarks.http_load import Connections, Load
 from benchmarks.ingestion_ndjson import serve, wait_until_healthy
 from benchmarks.raw_http import post_request
+from ingestion.contracts.topics import IMPORT_TOPIC
 from local_stack.broker import running_broker
 from local_stack.ports import free_port
 from local_stack.topics import create_topics
@@ -71,12 +72,15 @@ def round_trip_p99(bootstrap: str) -> float:
 
     from ingestion.api.__main__ import sink_settings
     from ingestion.settings import IngestionSettings
+    from storage.settings import StorageSettings
 
-    producer = Producer(sink_settings(IngestionSettings(), bootstrap).producer_config())
+    producer = Producer(
+        sink_settings(IngestionSettings(), StorageSettings(kafka_bootstrap_servers=bootstrap)).producer_config()
+    )
     durations = []
     for number in range(ROUND_TRIPS):
         started = time.perf_counter()
-        producer.produce("events.import.v1", b"x" * 400, str(number))
+        producer.produce(IMPORT_TOPIC, b"x" * 400, str(number))
         producer.flush()
         durations.append(time.perf_counter() - started)
     return sorted(durations)[int(ROUND_TRIPS * 0.99)]

@@ -20,6 +20,7 @@ from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
+from runtime.settings import exit_on_invalid_settings
 from storage.control.engine import make_engine
 from storage.control.keys import KeyRing
 from storage.control.token_settings import TokenSettings
@@ -27,11 +28,11 @@ from storage.control.tokens import make_tokens
 from storage.settings import StorageSettings
 
 
-def sink_settings(settings: IngestionSettings, bootstrap_servers: str) -> KafkaSinkSettings:
+def sink_settings(settings: IngestionSettings, storage: StorageSettings) -> KafkaSinkSettings:
     """The producer's settings for the API."""
     return KafkaSinkSettings(
-        bootstrap_servers=bootstrap_servers,
-        checked_topic=settings.live_topic,
+        bootstrap_servers=storage.kafka_bootstrap_servers,
+        checked_topic=storage.topics.live,
         message_timeout_seconds=settings.message_timeout_seconds,
         publish_timeout_seconds=settings.request_timeout_seconds,
         linger_milliseconds=settings.linger_milliseconds,
@@ -67,23 +68,25 @@ def serve(app: ASGIApp, protocol: type[asyncio.Protocol], settings: IngestionSet
 
 def main() -> None:
     """Builds the real parts and serves."""
-    settings, storage = IngestionSettings(), StorageSettings()
+    with exit_on_invalid_settings():
+        settings, storage, tokens = IngestionSettings(), StorageSettings(), TokenSettings()
     configure_logs("ingestion", settings.environment)
     log_conflicts(os.environ, IngestionSettings, StorageSettings)
     engine = make_engine(storage)
     shared = SharedParts(
         buckets=PostgresBuckets(engine, RatePolicy(settings.rate_limit_requests)),
-        usage=PostgresUsage(engine, settings.dead_letter_topic, settings.import_topic),
+        usage=PostgresUsage(engine, storage.topics.dead_letters, storage.topics.imports),
         used_keys=PostgresUsedKeys(engine),
-        tokens=make_tokens(TokenSettings()),
+        tokens=make_tokens(tokens),
     )
     app = create_app(
         settings,
-        KafkaSink(sink_settings(settings, storage.kafka_bootstrap_servers)),
+        KafkaSink(sink_settings(settings, storage)),
         KeyRing(engine),
         PostgresLedger(engine),
         experiments=PostgresExperiments(engine),
         first_day=storage.first_day,
+        topics=storage.topics,
         schema_registry=SchemaRegistry(PostgresRegistryStore(engine)),
         shared=shared,
     )

@@ -11,7 +11,6 @@ import msgspec
 from ingestion.contracts import engagement, headers
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.engagement import EngagementEvent
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 from ingestion.contracts.validation import Rejection, ValidEvent
 
 Header = tuple[str, str | bytes | None]
@@ -48,8 +47,8 @@ class Stamper:
         app_id: str,
         received_at: datetime,
         *,
-        topic: str = LIVE_TOPIC,
-        dead_letter_topic: str = DEAD_LETTER_TOPIC,
+        topic: str,
+        dead_letter_topic: str,
         trace_parent: str | None = None,
     ) -> None:
         self._topic = topic
