@@ -81,12 +81,11 @@ def wait_until_settled(
 
 def _looks(settings: "StorageSettings", engine: "Engine") -> Iterator[tuple[Callable[[], str], float]]:
     """What must come true one after the other, each with the pause between two looks. A look says what is waited for, or nothing."""
-    from ingestion.contracts.topics import DOWNLOADS_GROUP, TOPICS
-    from ingestion.settings import IngestionSettings
+    from ingestion.contracts.topics import DOWNLOADS_GROUP
     from storage import publications
     from storage.settlement import Settlement, Target, check, count_unmoved, read_end_offsets, read_inlet
 
-    downloads = read_inlet(settings, IngestionSettings().downloads_topic, DOWNLOADS_GROUP)
+    downloads = read_inlet(settings, settings.topics.downloads, DOWNLOADS_GROUP)
 
     def unmoved() -> str:
         count = count_unmoved(settings, downloads)
@@ -94,7 +93,7 @@ def _looks(settings: "StorageSettings", engine: "Engine") -> Iterator[tuple[Call
 
     yield unmoved, POLL_SECONDS
     # After the inlet: what the bridge moved is below these ends.
-    target = Target(read_end_offsets(settings, tuple(topic.name for topic in TOPICS)))
+    target = Target(read_end_offsets(settings, settings.topics.landed))
     newest_look = Settlement(False, "")
 
     def unpublished() -> str:

@@ -16,14 +16,14 @@ from typing import Any
 import httpx
 from confluent_kafka import Producer
 
-from ingestion.contracts.topics import DOWNLOADS_TOPIC
+from ingestion.contracts.avro_wire import subject_of
 from local_stack.environment import read_file
 from local_stack.settings import Ports
 from storage import publications
 from storage.control import make_engine
 from storage.control.keys import KeyKind, create_key
 from storage.lake import open_lake
-from storage.settings import StorageSettings
+from storage.settings import TOPIC_VARIABLES, StorageSettings
 from tests.unit.ingestion.builders import download
 from tests.unit.ingestion.schema_registry.test_decoding import encoded
 
@@ -117,11 +117,13 @@ class Stack:
 
     def open_inlet(self) -> "DownloadInlet":
         """The topic of downloads, with the schema that the platform registers itself."""
-        path = f"/subjects/{DOWNLOADS_TOPIC}-value/versions/latest"
+        settings = self.storage_settings()
+        topic = settings.topics.downloads
+        path = f"/subjects/{subject_of(topic)}/versions/latest"
         headers = {"Authorization": f"Bearer {self.endpoints['write_key']}"}
         answer = httpx.get(f"{self.endpoints['ingestion']}{path}", headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
-        return DownloadInlet(self.storage_settings().kafka_bootstrap_servers, answer.json()["id"])
+        return DownloadInlet(settings.kafka_bootstrap_servers, topic, answer.json()["id"])
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """The supervised services as `tidemark status` tells them, by name; tasks left out."""
@@ -135,6 +137,7 @@ class Stack:
         }
         names |= {name.lower(): found.get(f"TIDEMARK_STORAGE_{name}") for name in ("BUILDS_DIR", "EXTENSIONS_DIR")}
         names["kafka_bootstrap_servers"] = found["TIDEMARK_KAFKA_BOOTSTRAP_SERVERS"]
+        names |= {variable: found[variable] for variable in TOPIC_VARIABLES.values()}
         return StorageSettings.model_validate({name: value for name, value in names.items() if value})
 
     def make_key(self, app_id: str, kind: KeyKind) -> str:
@@ -193,7 +196,8 @@ class Stack:
 class DownloadInlet:
     """A client that writes downloads to Kafka itself, in Avro."""
 
-    def __init__(self, bootstrap: str, schema_id: int) -> None:
+    def __init__(self, bootstrap: str, topic: str, schema_id: int) -> None:
+        self._topic = topic
         self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
         self._schema_id = schema_id
 
@@ -202,7 +206,7 @@ class DownloadInlet:
         milliseconds = int(occurred_at.timestamp() * 1000)
         for event_id in event_ids:
             event = download(event_id=event_id, timestamp=milliseconds)
-            self._producer.produce(DOWNLOADS_TOPIC, encoded(event, schema_id=self._schema_id), event_id)
+            self._producer.produce(self._topic, encoded(event, schema_id=self._schema_id), event_id)
         assert self._producer.flush(100) == 0
 
 

@@ -41,7 +41,7 @@ def test_a_refused_batch_leaves_no_dead_letter_and_its_repetition_one_each(
             letter.value for letter in read_all(kafka_bootstrap, DEAD_LETTER_TOPIC) if mark.encode() in letter.value
         ]
 
-    settings = {"TIDEMARK_INGESTION_LIVE_TOPIC": topic}
+    settings = {"TIDEMARK_KAFKA_TOPIC": topic}
     with running_api(kafka_bootstrap, storage_settings.database_url, **settings) as api:
 
         def send() -> tuple[httpx.Response, httpx.Response]:
