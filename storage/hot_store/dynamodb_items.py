@@ -1,7 +1,8 @@
 """Hot events as items of DynamoDB and back. Pure.
 
 JSON numbers become DynamoDB's decimals digit for digit. What a DynamoDB map cannot hold exactly (more than 38 digits, exponents beyond
-125, 32 levels, a key without a character, half a surrogate pair) is kept as JSON text instead, so that nothing is ever rounded or refused for its numbers.
+125, 32 levels, a key without a character, half a surrogate pair) is kept as JSON text instead: nothing is ever rounded, or refused for its
+numbers.
 """
 
 import json

@@ -18,6 +18,12 @@ class HotStoreSettings(BaseSettings):
     backend: Literal["postgres", "dynamodb"] = Field(
         default="postgres", description="Where hot events are kept: the platform's PostgreSQL, or a DynamoDB table."
     )
+    consumer_group: str = Field(
+        default="event-processors",
+        min_length=1,
+        validation_alias=named("TIDEMARK_HOT_STORE_CONSUMER_GROUP", "KAFKA_CONSUMER_GROUP"),
+        description="Consumer group of the workers. Another name reads the topic from its beginning.",
+    )
     ttl_days: int = Field(
         default=7, ge=1, le=365, description="Days of occurred_at kept besides the current one; older events stay out."
     )

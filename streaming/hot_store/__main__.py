@@ -85,7 +85,7 @@ def main() -> int:
     process, storage = ProcessSettings(), StorageSettings()
     hot, settings = HotStoreSettings(), HotStoreConsumerSettings()
     configure_logs(settings.worker_name, process.environment)
-    log_conflicts(os.environ, StorageSettings, HotStoreSettings, HotStoreConsumerSettings)
+    log_conflicts(os.environ, StorageSettings, HotStoreSettings)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -104,7 +104,7 @@ def main() -> int:
         start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     store = MeteredHotStore(open_hot_store(hot, storage, pool_size=2), metrics.store)
     avro = AvroBodies(functools.partial(read_schemas, engine))
-    letters = KafkaDeadLetters(storage.kafka_bootstrap_servers, DEAD_LETTER_TOPIC, settings.consumer_group)
+    letters = KafkaDeadLetters(storage.kafka_bootstrap_servers, DEAD_LETTER_TOPIC, hot.consumer_group)
     handler = Handler(
         RecordParser(storage.first_day, avro),
         avro,
@@ -116,7 +116,7 @@ def main() -> int:
         GroupMembership(
             storage.kafka_bootstrap_servers,
             LIVE_TOPIC,
-            settings.consumer_group,
+            hot.consumer_group,
             settings.worker_name,
             settings.batch_max_records,
             settings.session_timeout_seconds,

@@ -7,10 +7,9 @@ between the letter's acknowledgement and its commit: readers know it by its coor
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ingestion.contracts import headers
 from ingestion.contracts.clocks import format_utc
@@ -52,50 +51,68 @@ class DeadLetters(Protocol):
 
 
 class KafkaDeadLetters:
-    """Letters on the dead-letter topic; a producer is made for the first one."""
+    """Letters on the dead-letter topic; a producer is made for the first one.
+
+    confluent-kafka, because kafka-python's producer knows no headers without a value, and records that have them are to be pointed to.
+    """
 
     def __init__(self, bootstrap_servers: str, topic: str, group: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._group = group
-        self._producer: Any = None  # kafka-python has no types
+        self._producer: Producer | None = None
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """See DeadLetters."""
+        failures: list[str] = []
+        acknowledged: list[None] = []
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            if error is None:
+                acknowledged.append(None)
+            else:
+                failures.append(error.str())
+
+        producer = self._connected()
         try:
-            producer = self._connected()
-            futures = [
-                producer.send(
-                    self._topic, _value(letter), letter.record.key, headers=letter_headers(letter, self._group)
+            for letter in letters:
+                producer.produce(
+                    self._topic,
+                    _value(letter),
+                    letter.record.key,
+                    headers=letter_headers(letter, self._group),
+                    on_delivery=report,
                 )
-                for letter in letters
-            ]
-            for future in futures:
-                future.get(timeout=ACKNOWLEDGEMENT_SECONDS)
-        except KafkaError as error:
+                producer.poll(0)
+            producer.flush(ACKNOWLEDGEMENT_SECONDS + 1)
+        except (BufferError, KafkaException) as error:
+            failures.append(str(error))
+        if len(acknowledged) < len(letters):
             self.close()
-            raise DeadLetterError(
-                f"{self._topic} did not take {len(letters)} letters: {type(error).__name__}"
-            ) from error
+            what = failures[0] if failures else "no acknowledgement in time"
+            raise DeadLetterError(f"{self._topic} took {len(acknowledged)} of {len(letters)} letters: {what}")
 
     def close(self) -> None:
-        """See DeadLetters."""
+        """See DeadLetters. What is not acknowledged by now is forgotten: its offsets are not committed."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=1)
+            producer.purge()
 
-    def _connected(self) -> Any:
+    def _connected(self) -> Producer:
         if self._producer is None:
-            milliseconds = int(ACKNOWLEDGEMENT_SECONDS * 1000)
-            self._producer = KafkaProducer(
-                bootstrap_servers=self._bootstrap_servers.split(","),
-                client_id="tidemark-hot-store",
-                acks="all",
-                max_request_size=MAX_RECORD_SIZE_BYTES,
-                max_block_ms=milliseconds,
-                delivery_timeout_ms=milliseconds,
-                request_timeout_ms=milliseconds - 1000,
-                bootstrap_timeout_ms=milliseconds,
+            self._producer = Producer(
+                {
+                    "bootstrap.servers": self._bootstrap_servers,
+                    "client.id": "tidemark-hot-store",
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "partitioner": "murmur2_random",  # as the sink of the API
+                    "message.timeout.ms": int(ACKNOWLEDGEMENT_SECONDS * 1000),
+                    "message.max.bytes": MAX_RECORD_SIZE_BYTES,
+                    "log.connection.close": False,
+                    "log_level": 2,
+                },
+                logger=None,
             )
         return self._producer
 

@@ -3,8 +3,6 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from runtime.aliases import named
-
 
 class HotStoreConsumerSettings(BaseSettings):
     """Read once by a worker's main()."""
@@ -13,12 +11,6 @@ class HotStoreConsumerSettings(BaseSettings):
         env_prefix="TIDEMARK_HOT_STORE_", frozen=True, extra="ignore", populate_by_name=True
     )
 
-    consumer_group: str = Field(
-        default="event-processors",
-        min_length=1,
-        validation_alias=named("TIDEMARK_HOT_STORE_CONSUMER_GROUP", "KAFKA_CONSUMER_GROUP"),
-        description="Consumer group of the workers. Another name reads the topic from its beginning.",
-    )
     worker_name: str = Field(
         default="hot_store_worker_1", min_length=1, description="Name of this worker's heartbeat: one per process."
     )
