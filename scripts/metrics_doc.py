@@ -19,8 +19,8 @@ HEAD = """\
 # Metrics
 
 Prometheus text on `/metrics` of each service (ingestion :8000, analytics :8001, hot store workers :9094 and :9095), and everything on the
-stack's own port (:9090), where `service` names who said it. The unit is in the name. Labels have few values: a route is its template, never an address; no label names an
-app, a user or a key.
+stack's own port (:9090), where `service` names who said it. The unit is in the name. Labels have few values: a route is its template,
+never an address; no label names an app, a user or a key.
 
 Rates come from counters: `rate(tidemark_ingestion_events_accepted_total[1m])` is the ingestion rate,
 `rate(tidemark_ingestion_events_refused_total[1m])` the error rate by reason. `sum(rate(tidemark_hot_store_records_total[1m]))` is the

@@ -28,7 +28,7 @@ from storage.hot_store.dynamodb_items import (
     to_key,
     to_position,
 )
-from storage.hot_store.errors import StoreUnavailableError, UnstorableError
+from storage.hot_store.errors import HotStoreError, StoreUnavailableError, UnstorableError
 from storage.hot_store.events import ExpiredDay, HotEvent, HotKey, Position, first_kept_day, start_of
 from storage.hot_store.settings import HotStoreSettings
 
@@ -36,6 +36,8 @@ INDEXES = {"event-type-index": APP_EVENT_TYPE, "user-id-index": APP_USER_ID, "da
 TIMEOUT_SECONDS = 3
 TABLE_WAIT_SECONDS = 120
 _PAGE = 100
+_KEY_MAX_BYTES = 2048
+_KEYS = {"": [KEY], **{name: [attribute, TIMESTAMP] for name, attribute in INDEXES.items()}}
 
 
 class DynamoHotStore:
@@ -46,6 +48,7 @@ class DynamoHotStore:
         self._table = settings.dynamodb_table
         self._mutex = threading.Lock()
         self._connected: Any = None
+        self._is_prepared = False
         self._executor = ThreadPoolExecutor(settings.dynamodb_connections, thread_name_prefix="dynamodb")
 
     @property
@@ -67,23 +70,35 @@ class DynamoHotStore:
             return self._connected
 
     def prepare(self) -> None:
-        """Makes the table with its indexes and its TTL, where there is none. A table that is there is left as it is."""
+        """Makes the table with its indexes and its TTL, where there is none. A table that is there must have these keys.
+
+        Raises: StoreUnavailableError when it has others: writing to it would refuse every event or mix two kinds of keys.
+        """
         with _errors():
             try:
-                self._client.describe_table(TableName=self._table)
+                found = self._client.describe_table(TableName=self._table)["Table"]
             except ClientError as error:
                 if _code(error) != "ResourceNotFoundException":
                     raise
                 self._create()
+                found = self._client.describe_table(TableName=self._table)["Table"]
+        if _keys_of(found) != _KEYS:
+            raise StoreUnavailableError(
+                f"DynamoDB: table {self._table} has the keys {_keys_of(found)}, expected {_KEYS}; name another table "
+                "(TIDEMARK_HOT_STORE_DYNAMODB_TABLE), it is made when it is not there"
+            )
+        self._is_prepared = True
 
     def write(self, events: Sequence[HotEvent]) -> int:
         """See HotStore."""
+        if not self._is_prepared:
+            self.prepare()
         client, keep = self._client, timedelta(days=self._settings.ttl_days + 1)
 
         def put(event: HotEvent) -> bool:
             expires_at = start_of(event.occurred_at.astimezone(UTC).date()) + keep
             item = to_item(event, int(expires_at.timestamp()))
-            with _errors():
+            with _errors(UnstorableError):
                 try:
                     client.put_item(
                         TableName=self._table, Item=item, ConditionExpression=f"attribute_not_exists({KEY})"
@@ -151,6 +166,8 @@ class DynamoHotStore:
 
     def _list(self, index: str, value: str, limit: int, after: Position | None) -> list[HotEvent]:
         """Newest first. An index does not order items of one moment: they are read to their end and ordered here."""
+        if len(value.encode()) > _KEY_MAX_BYTES:
+            return []  # no key is that long
         earliest = start_of(first_kept_day(datetime.now(UTC), self._settings.ttl_days))
         upper = format_utc(after.occurred_at) if after else "9999"
         pages = self._client.get_paginator("query").paginate(
@@ -211,16 +228,21 @@ class DynamoHotStore:
                 raise
 
 
+def _keys_of(table: dict[str, Any]) -> dict[str, list[str]]:
+    """Names of the keys of the table (under its own name, empty) and of the indexes that are ours."""
+    indexes = {index["IndexName"]: index["KeySchema"] for index in table.get("GlobalSecondaryIndexes", ())}
+    schemas = {"": table["KeySchema"], **{name: indexes[name] for name in INDEXES if name in indexes}}
+    return {name: [key["AttributeName"] for key in schema] for name, schema in schemas.items()}
+
+
 @contextmanager
-def _errors() -> Iterator[None]:
-    """botocore's errors as ours."""
+def _errors(validation: type[HotStoreError] = StoreUnavailableError) -> Iterator[None]:
+    """botocore's errors as ours; `validation`: what a request that is refused for its content means."""
     try:
         yield
     except ClientError as error:
         message = f"DynamoDB: {_code(error)}: {error.response.get('Error', {}).get('Message', '')}"
-        if _code(error) == "ValidationException":
-            raise UnstorableError(message) from error
-        raise StoreUnavailableError(message) from error
+        raise (validation if _code(error) == "ValidationException" else StoreUnavailableError)(message) from error
     except BotoCoreError as error:
         raise StoreUnavailableError(f"DynamoDB: {error}") from error
 

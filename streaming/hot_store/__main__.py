@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -37,6 +38,7 @@ from streaming.hot_store.source import GroupMembership, KafkaRecordSource
 from streaming.hot_store.worker import Worker
 from streaming.kafka_topics import wait_for_topics
 
+LOOK_SECONDS = 0.1
 log = structlog.get_logger(__name__)
 
 
@@ -59,7 +61,21 @@ def beat_until(stopping: threading.Event, engine: Engine, settings: HotStoreCons
             return
 
 
-def run_apart(work: Callable[[], None], stopping: threading.Event, timeout_seconds: float) -> bool:
+class StopSignals:
+    """Whether SIGTERM or SIGINT came. A plain attribute: a handler that set an Event could wait for a lock that its own thread holds."""
+
+    def __init__(self) -> None:
+        self.came = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.came = True
+
+
+def run_apart(
+    work: Callable[[], None], signals: StopSignals, stopping: threading.Event, timeout_seconds: float
+) -> bool:
     """Runs `work` in a thread until it ends by itself or a stop is asked for. True when it ended well and in time."""
     failed = threading.Event()
 
@@ -74,8 +90,9 @@ def run_apart(work: Callable[[], None], stopping: threading.Event, timeout_secon
 
     thread = threading.Thread(target=guarded, name="hot-store-worker", daemon=True)
     thread.start()
-    while not stopping.wait(1.0):
-        pass
+    while thread.is_alive() and not signals.came:
+        time.sleep(LOOK_SECONDS)
+    stopping.set()
     thread.join(timeout_seconds)
     return not failed.is_set() and not thread.is_alive()
 
@@ -86,19 +103,17 @@ def main() -> int:
     hot, settings = HotStoreSettings(), HotStoreConsumerSettings()
     configure_logs(settings.worker_name, process.environment)
     log_conflicts(os.environ, StorageSettings, HotStoreSettings)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    signals, stopping = StopSignals(), threading.Event()
     try:
         wait_for_topics(
             storage.kafka_bootstrap_servers,
             (LIVE_TOPIC, DEAD_LETTER_TOPIC),
             timeout_seconds=settings.kafka_wait_seconds,
-            is_stopping=stopping.is_set,
+            is_stopping=lambda: signals.came,
         )
     except KafkaUnreachableError as error:
         log.error("no worker without a broker", error=str(error))
-        return 0 if stopping.is_set() else EXIT_FAILED
+        return 0 if signals.came else EXIT_FAILED
     metrics, engine = WorkerMetrics(), make_engine(storage, pool_size=2)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
@@ -142,7 +157,7 @@ def main() -> int:
             letters.close()
             store.close()
 
-    if run_apart(work, stopping, settings.stop_timeout_seconds):
+    if run_apart(work, signals, stopping, settings.stop_timeout_seconds):
         log.info("stopped")
         return 0
     return EXIT_FAILED

@@ -64,7 +64,7 @@ class Worker:
                 self._finish(Batch(records), stopping)
                 if len(records) < self._batch_max_records:
                     stopping.wait(self._gather_seconds)
-            elif self.state == "starting":
+            else:
                 self.state = "running"
             self._metrics.lag.set(self._source.lag())
         self.state = "stopping"

@@ -177,7 +177,6 @@ def test_keys_are_those_of_the_time_asked_for(store: HotStore) -> None:
     assert sorted(found, key=lambda key: key.event_id) == [HotKey("app", "edge", 0, 0), HotKey("app", "in", 2, 5)]
 
 
-@pytest.mark.feature("S4-20")
 @pytest.mark.parametrize("store", ["memory", "postgres"], indirect=True)
 def test_retention_drops_whole_days_and_tells_what_it_would_drop_first(store: HotStore) -> None:
     today = NOW.date()
@@ -223,7 +222,21 @@ def test_dynamodb_has_the_documented_table_and_its_ttl(
     last = start_of(NOW.date()) + timedelta(days=dynamodb_settings.ttl_days + 1)
     assert item["expires_at"] == {"N": str(int(last.timestamp()))}
     assert item["payload"]["M"]["platform"] == {"S": "web"}
+    assert store.by_user("app", "x" * 3000, 5) == []
     store.close()
+
+    foreign = f"{name}-of-others"
+    client.create_table(
+        TableName=foreign,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "event_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "event_id", "KeyType": "HASH"}],
+    )
+    other = DynamoHotStore(dynamodb_settings.model_copy(update={"dynamodb_table": foreign}))
+    with pytest.raises(StoreUnavailableError, match="name another table"):
+        other.write([at(0, "e")])
+    assert client.scan(TableName=foreign)["Items"] == []
+    other.close()
 
 
 @pytest.mark.feature("S2-8")

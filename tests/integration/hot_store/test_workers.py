@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import Engine
 
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
@@ -16,6 +15,7 @@ from local_stack.broker import running_broker
 from local_stack.topics import create_topics
 from local_stack.waiting import wait_until
 from storage.control import heartbeats, make_engine
+from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.opening import open_hot_store
 from storage.hot_store.settings import HotStoreSettings
 from storage.hot_store.store import HotStore
@@ -72,26 +72,15 @@ def count_events(store: HotStore) -> int:
 
 
 def committed(bootstrap: str, group: str) -> dict[int, int]:
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-    try:
-        places = [TopicPartition(LIVE_TOPIC, partition) for partition in range(4)]
-        return {place.partition: consumer.committed(place) or 0 for place in places}
-    finally:
-        consumer.close(autocommit=False)
+    return GroupOffsets(bootstrap, group).committed()
 
 
 def ends(bootstrap: str) -> dict[int, int]:
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-    try:
-        places = [TopicPartition(LIVE_TOPIC, partition) for partition in range(4)]
-        return {place.partition: end for place, end in consumer.end_offsets(places).items()}
-    finally:
-        consumer.close()
+    return GroupOffsets(bootstrap, "unused").ends(LIVE_TOPIC)
 
 
 @pytest.mark.feature("S2-3")
 @pytest.mark.feature("S2-4")
-@pytest.mark.feature("S2-16")
 def test_two_workers_share_the_partitions_and_one_killed_leaves_no_gap(
     bootstrap: str, storage_settings: StorageSettings, postgres: HotStore, engine: Engine, app_id: str, group: str
 ) -> None:
