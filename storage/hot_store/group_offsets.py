@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ingestion.contracts.topics import LIVE_TOPIC
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 
 TIMEOUT_MILLISECONDS = 10_000
 
 
 @dataclass(frozen=True)
 class GroupOffsets:
-    """A group at a broker. Every method raises KafkaError when the broker does not answer."""
+    """A group at a broker, on the topics that it reads and writes. Every method raises KafkaError when the broker does not answer."""
 
     bootstrap_servers: str
     name: str
+    live_topic: str = LIVE_TOPIC
+    dead_letter_topic: str = DEAD_LETTER_TOPIC
 
     def committed(self) -> dict[int, int]:
         """Partition of the live topic → the offset at which the group goes on; partitions it never committed are left out."""
@@ -22,7 +24,8 @@ class GroupOffsets:
         consumer = self._consumer(KafkaConsumer)
         try:
             places = [
-                TopicPartition(LIVE_TOPIC, number) for number in sorted(consumer.partitions_for_topic(LIVE_TOPIC) or ())
+                TopicPartition(self.live_topic, number)
+                for number in sorted(consumer.partitions_for_topic(self.live_topic) or ())
             ]
             found = {place.partition: consumer.committed(place, timeout_ms=TIMEOUT_MILLISECONDS) for place in places}
         finally:

@@ -77,4 +77,5 @@ def drop_expired(engine: Engine, before: date) -> list[ExpiredDay]:
 
 
 def _count(connection: Connection, day: date) -> int:
+    connection.exec_driver_sql("set local statement_timeout = 0")  # a day may be long to count
     return int(connection.exec_driver_sql(f"select count(*) from {SCHEMA}.{partition_name(day)}").scalar_one())

@@ -14,7 +14,6 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 from storage.bronze import landed_offsets, latest_version
 from storage.duckdb_session import open_session
 from storage.hot_store.events import HotKey, first_kept_day, start_of
@@ -63,15 +62,15 @@ def reconcile(
     moment = now or datetime.now(UTC)
     first_moment = start_of(first_kept_day(moment, ttl_days))
     since, until = first_moment - COPIES_WITHIN, moment + timedelta(days=1)
-    passed, letters = group.committed(), group.ends(DEAD_LETTER_TOPIC)
+    passed, letters = group.committed(), group.ends(group.dead_letter_topic)
     with tempfile.TemporaryDirectory(prefix="tidemark-hot-") as folder, open_session(storage) as session:
         session.execute(f"set temp_directory='{folder}'")
         hot_count = _load_hot(session, store.keys(since, until), Path(folder) / "keys.ndjson")
         version = latest_version(storage.bronze_uri)
         landed = landed_offsets(storage, version) if version is not None else {}
         _load_offsets(session, "passed", "next_offset", passed)
-        _load_offsets(session, "landed", "last_offset", landed.get(LIVE_TOPIC, {}))
-        values = {"uri": storage.bronze_uri, "version": version, "topic": LIVE_TOPIC}
+        _load_offsets(session, "landed", "last_offset", landed.get(group.live_topic, {}))
+        values = {"uri": storage.bronze_uri, "version": version, "topic": group.live_topic}
         if version is None:
             session.execute(
                 "create temp table good_copies (app_id text, event_id text, kafka_offset bigint,"
@@ -80,13 +79,17 @@ def reconcile(
             session.execute("create temp table pointers (kafka_partition integer, kafka_offset bigint)")
         else:
             _run(session, "good_copies", values | {"since": since})
-            _run(session, "pointers", values | {"dead_letter_topic": DEAD_LETTER_TOPIC, "consumer_group": group.name})
+            _run(
+                session,
+                "pointers",
+                values | {"dead_letter_topic": group.dead_letter_topic, "consumer_group": group.name},
+            )
         missing = _run(session, "missing", {"first_moment": first_moment}).fetchall()
         unfounded = _run(session, "unfounded", {}).fetchall()
         [[bronze_count]] = session.execute(
             "select count(*) from good_copies where occurred_at >= ?", [first_moment]
         ).fetchall()
-    landed_letters = landed.get(DEAD_LETTER_TOPIC, {})
+    landed_letters = landed.get(group.dead_letter_topic, {})
     waiting = sum(max(0, end - landed_letters.get(partition, -1) - 1) for partition, end in letters.items())
     return Reconciliation(
         hot_count, bronze_count, len(missing), _named(missing), len(unfounded), _named(unfounded), waiting

@@ -15,7 +15,17 @@ from tests.e2e.stack import Stack, wait_until
 RECOVERY_SECONDS = 60
 RATE = 300
 LOAD_SECONDS = 40
-VICTIMS = ("broker", "ingestion", "land_bronze", "daemon", "code_server", "fork_server", "postgres", "serving")
+VICTIMS = (
+    "broker",
+    "ingestion",
+    "land_bronze",
+    "daemon",
+    "code_server",
+    "fork_server",
+    "postgres",
+    "serving",
+    "hot_store_worker_1",
+)
 
 
 def start_load(stack: Stack, seed: int) -> "subprocess.Popen[str]":

@@ -56,7 +56,7 @@ def store(storage_settings: StorageSettings) -> Iterator[HotStore]:
 def compare(
     storage: StorageSettings, store: HotStore, passed: int, letters: dict[int, int] | None = None
 ) -> Reconciliation:
-    group = GivenOffsets("unused", "event-processors", {0: passed}, letters or {})
+    group = GivenOffsets("unused", "event-processors", passed={0: passed}, letter_ends=letters or {})
     return reconcile(storage, store, group, ttl_days=7, now=NOW)
 
 
