@@ -16,7 +16,7 @@ HOT_STORE = dg.AssetKey(["operations", "hot_store"])
 CHECK = "hot_store_equals_bronze"
 
 
-class HotStoreRetention(dg.Config):  # type: ignore[misc]
+class HotStoreRetention(dg.Config):
     """What a person may choose for one pass."""
 
     dry_run: bool = False

@@ -117,7 +117,7 @@ class KafkaDeadLetters:
         return self._producer
 
 
-def letter_headers(letter: DeadLetter, group: str) -> list[tuple[str, bytes | None]]:
+def letter_headers(letter: DeadLetter, group: str) -> list[tuple[str, str | bytes | None]]:
     """Ours first, because the first of a name counts; then the record's own, as far as they fit."""
     record = letter.record
     own: Headers = (

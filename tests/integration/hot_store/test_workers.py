@@ -46,8 +46,12 @@ def app_id() -> str:
 
 @pytest.fixture
 def group(bootstrap: str) -> str:
+    """A group of this test."""
+    return group_at_the_end(bootstrap, f"event-processors-{uuid4().hex[:8]}")
+
+
+def group_at_the_end(bootstrap: str, name: str) -> str:
     """A group that goes on at the topic's end: what tests before have left there is not its business."""
-    name = f"event-processors-{uuid4().hex[:8]}"
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=name, enable_auto_commit=False)
     try:
         places = {TopicPartition(LIVE_TOPIC, partition): end for partition, end in ends(bootstrap).items()}
@@ -238,7 +242,8 @@ def test_two_groups_each_read_everything_into_a_store_of_their_own(
 ) -> None:
     """The second group is named and placed by the names that other deployments have: KAFKA_CONSUMER_GROUP, DYNAMODB_TABLE, AWS_REGION."""
     url = storage_settings.database_url
-    other_group, table = f"{group}-dynamodb", f"{dynamodb_settings.dynamodb_table}-theirs"
+    other_group = group_at_the_end(bootstrap, f"{group}-dynamodb")
+    table = f"{dynamodb_settings.dynamodb_table}-theirs"
     theirs = {
         "TIDEMARK_HOT_STORE_CONSUMER_GROUP": "",
         "KAFKA_CONSUMER_GROUP": other_group,

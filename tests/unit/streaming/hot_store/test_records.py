@@ -68,7 +68,7 @@ def test_our_headers_stand_before_those_that_a_record_brings_along() -> None:
 
     found = letter_headers(letter, "group")
 
-    first: dict[str, bytes | None] = {}
+    first: dict[str, str | bytes | None] = {}
     for name, value in found:
         first.setdefault(name, value)
     assert first["ce_dlqstage"] == b"consumer"
