@@ -14,6 +14,7 @@ NAMES = (
     "refresh_hour",
     "api_query",
     "avro_size",
+    "hot_path",
     "sustained_load",
     "overload",
 )

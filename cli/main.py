@@ -25,6 +25,8 @@ COMMAND_MODULES = (
     "cli.settle",
     "cli.verify",
     "cli.recover",
+    "cli.hot_store",
+    "cli.export_cold",
     "cli.keys",
     "cli.contracts",
 )

@@ -27,7 +27,14 @@ class StackCollector(Collector):
         self._settings = settings
         ports = settings.ports
         self._services = (
-            {"ingestion": ports.ingestion, "serving": ports.analytics} if services is None else dict(services)
+            {
+                "ingestion": ports.ingestion,
+                "serving": ports.analytics,
+                "hot_store_worker_1": ports.hot_store_worker_1,
+                "hot_store_worker_2": ports.hot_store_worker_2,
+            }
+            if services is None
+            else dict(services)
         )
 
     def collect(self) -> Iterable[Metric]:

@@ -21,6 +21,7 @@ from local_stack.unprivileged import unprivileged_user
 # The landing job may end its batch first. The others answer what they hold and go.
 LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
+HOT_STORE_STOP_SECONDS = 10.0
 # How far builds stand back from taking events in, landing and answering (decision 0008).
 BUILD_NICENESS = 5
 DEFINITIONS = ("-m", "platform_assets.definitions", "--location-name", "tidemark")
@@ -113,6 +114,13 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "download_bridge", "running"),
             after=("database", "topics"),
         ),
+        *(
+            _hot_store_worker(name, port, stack["TIDEMARK_STORAGE_DATABASE_URL"])
+            for name, port in (
+                ("hot_store_worker_1", ports.hot_store_worker_1),
+                ("hot_store_worker_2", ports.hot_store_worker_2),
+            )
+        ),
         ProcessSpec(
             "serving",
             _python("serving"),
@@ -134,6 +142,18 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             health=health.Http(f"http://{LOOPBACK}:{ports.metrics}/health"),
         ),
     ]
+
+
+def _hot_store_worker(name: str, metrics_port: int, database_url: str) -> ProcessSpec:
+    return ProcessSpec(
+        name,
+        _python("streaming.hot_store"),
+        PROJECT_ROOT,
+        env={"TIDEMARK_HOT_STORE_WORKER_NAME": name, "TIDEMARK_HOT_STORE_METRICS_PORT": str(metrics_port)},
+        health=health.Heartbeat(database_url, name, "running"),
+        after=("database", "topics"),
+        stop_timeout_seconds=HOT_STORE_STOP_SECONDS,
+    )
 
 
 def _dagster(settings: StackSettings) -> list[ProcessSpec]:

@@ -96,6 +96,8 @@ class Ports:
         "kafka": 9092,
         "kafka_controller": 9093,
         "metrics": 9090,
+        "hot_store_worker_1": 9094,
+        "hot_store_worker_2": 9095,
         "postgres": 5433,
         "code_server": 4266,
     }
@@ -108,6 +110,8 @@ class Ports:
         self.kafka = self.DEFAULTS["kafka"] + offset
         self.kafka_controller = self.DEFAULTS["kafka_controller"] + offset
         self.metrics = self.DEFAULTS["metrics"] + offset
+        self.hot_store_worker_1 = self.DEFAULTS["hot_store_worker_1"] + offset
+        self.hot_store_worker_2 = self.DEFAULTS["hot_store_worker_2"] + offset
         self.postgres = self.DEFAULTS["postgres"] + offset
         self.code_server = self.DEFAULTS["code_server"] + offset
 

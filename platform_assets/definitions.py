@@ -3,7 +3,7 @@
 import dagster as dg
 
 from platform_assets import jobs, schedules
-from platform_assets.assets import bronze, maintenance, verification, warehouse
+from platform_assets.assets import bronze, hot_store, maintenance, verification, warehouse
 from platform_assets.resources.definitions import make_resources
 from platform_assets.sensors import dirty_hours, docs, stream_health
 
@@ -14,9 +14,21 @@ defs = dg.Definitions(
         maintenance.lake_retention,
         maintenance.dbt_docs,
         verification.verification,
+        hot_store.hot_store,
     ],
-    jobs=[jobs.publish_dirty_hours, jobs.rebuild_days, schedules.retain_publications, schedules.verify_invariants],
-    schedules=[schedules.nightly_reconciliation, schedules.hourly_retention, schedules.daily_verification],
+    jobs=[
+        jobs.publish_dirty_hours,
+        jobs.rebuild_days,
+        schedules.retain_publications,
+        schedules.retain_hot_events,
+        schedules.verify_invariants,
+    ],
+    schedules=[
+        schedules.nightly_reconciliation,
+        schedules.hourly_retention,
+        schedules.hourly_hot_store,
+        schedules.daily_verification,
+    ],
     sensors=[
         dirty_hours.bronze_arrivals_sensor,
         dirty_hours.late_arrivals_sensor,

@@ -1,4 +1,4 @@
-"""Schedules: the nightly reconciliation of yesterday, hourly housekeeping, and the daily run of the checker."""
+"""Schedules: the nightly reconciliation of yesterday, hourly housekeeping of lake and hot store, and the daily run of the checker."""
 
 import dagster as dg
 
@@ -8,6 +8,12 @@ retain_publications = dg.define_asset_job(
     "retain_publications",
     selection=dg.AssetSelection.assets(["operations", "lake_retention"]),
     description="Expires unkept publications and cleans their files.",
+)
+
+retain_hot_events = dg.define_asset_job(
+    "retain_hot_events",
+    selection=dg.AssetSelection.assets(["operations", "hot_store"]),
+    description="Drops the hot store's expired days and compares the rest with bronze.",
 )
 
 verify_invariants = dg.define_asset_job(
@@ -42,6 +48,14 @@ hourly_retention = dg.ScheduleDefinition(
     name="hourly_retention",
     job=retain_publications,
     cron_schedule="20 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+hourly_hot_store = dg.ScheduleDefinition(
+    name="hourly_hot_store",
+    job=retain_hot_events,
+    cron_schedule="40 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

@@ -21,6 +21,8 @@ MODELS = (
     "ingestion.settings:IngestionSettings",
     "ingestion.settings:GeneratorSettings",
     "streaming.settings:StreamingSettings",
+    "storage.hot_store.settings:HotStoreSettings",
+    "streaming.hot_store.settings:HotStoreConsumerSettings",
     "platform_assets.settings:OrchestrationSettings",
     "serving.settings:ServingSettings",
 )

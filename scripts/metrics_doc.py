@@ -18,14 +18,15 @@ HEAD = """\
 
 # Metrics
 
-Prometheus text on `/metrics` of each service (ingestion :8000, analytics :8001), and everything on the stack's own port (:9090), where
-`service` names who said it. The unit is in the name. Labels have few values: a route is its template, never an address; no label names an
-app, a user or a key.
+Prometheus text on `/metrics` of each service (ingestion :8000, analytics :8001, hot store workers :9094 and :9095), and everything on the
+stack's own port (:9090), where `service` names who said it. The unit is in the name. Labels have few values: a route is its template,
+never an address; no label names an app, a user or a key.
 
 Rates come from counters: `rate(tidemark_ingestion_events_accepted_total[1m])` is the ingestion rate,
-`rate(tidemark_ingestion_events_refused_total[1m])` the error rate by reason.
+`rate(tidemark_ingestion_events_refused_total[1m])` the error rate by reason. `sum(rate(tidemark_hot_store_records_total[1m]))` is the
+processing rate, `sum(tidemark_hot_store_consumer_lag_records)` the consumer lag.
 """
-SECTIONS = ("Ingestion API", "Analytics API", "Stack (:9090)")
+SECTIONS = ("Ingestion API", "Analytics API", "Hot store workers", "Stack (:9090)")
 _SUFFIXES = {"counter": "_total"}
 _UNITS = ("seconds", "bytes", "records", "connections")
 
@@ -47,10 +48,12 @@ def rows() -> dict[str, list[Row]]:
     from local_stack.metrics import StackCollector
     from local_stack.settings import StackSettings
     from serving.metrics import ServingMetrics
+    from streaming.hot_store.metrics import WorkerMetrics
 
     with TemporaryDirectory() as empty:
         stack = [*StackCollector(StackSettings(home=Path(empty)), services={}).collect()]
-    found = [_of_registry(Metrics().registry), _of_registry(ServingMetrics().registry), _of_families(stack)]
+    registries = (Metrics().registry, ServingMetrics().registry, WorkerMetrics().registry)
+    found = [*map(_of_registry, registries), _of_families(stack)]
     return {section: sorted(each, key=lambda row: row.name) for section, each in zip(SECTIONS, found, strict=True)}
 
 

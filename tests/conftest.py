@@ -8,9 +8,15 @@ import pytest
 
 from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
 
-OUTSIDE_NAMES = {"DAGSTER_HOME", "ENVIRONMENT", "DATABASE_URL", "S3_BUCKET", "AWS_REGION", "AWS_PROFILE"} | {
-    f"KAFKA_{name}" for name in ("BOOTSTRAP_SERVERS", "TOPIC", "DLQ_TOPIC")
-}
+OUTSIDE_NAMES = {
+    "DAGSTER_HOME",
+    "ENVIRONMENT",
+    "DATABASE_URL",
+    "S3_BUCKET",
+    "DYNAMODB_TABLE",
+    "AWS_REGION",
+    "AWS_PROFILE",
+} | {f"KAFKA_{name}" for name in ("BOOTSTRAP_SERVERS", "TOPIC", "DLQ_TOPIC", "CONSUMER_GROUP")}
 
 pytest_plugins = ["tests.fixtures.features", "tests.fixtures.shares"]
 

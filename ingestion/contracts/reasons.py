@@ -7,7 +7,8 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """A rejection reason. The first group is decided at the edge, the second when a record lands in bronze."""
+    """A rejection reason. The first group is decided at the edge, the second when a record lands in bronze, the third by a consumer
+    that cannot handle a record: then the event itself may be good."""
 
     MALFORMED_JSON = "malformed_json"
     DUPLICATE_KEY = "duplicate_key"
@@ -35,3 +36,6 @@ class Reason(StrEnum):
     BAD_OCCURRED_AT = "bad_occurred_at"
     BAD_RECEIVED_AT = "bad_received_at"
     NULL_KEY = "null_key"
+
+    UNSTORABLE = "unstorable"
+    HANDLER_FAILED = "handler_failed"

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from platform_assets.settings import OrchestrationSettings
 from storage.control.engine import make_engine
+from storage.hot_store.settings import HotStoreSettings
 from storage.settings import StorageSettings
 
 
@@ -22,6 +23,11 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def orchestration(self) -> OrchestrationSettings:
         """Limits and intervals, from the environment."""
         return OrchestrationSettings()
+
+    @cached_property
+    def hot_store(self) -> HotStoreSettings:
+        """Where live events are kept, and how long."""
+        return HotStoreSettings()
 
     @cached_property
     def engine(self) -> Engine:

@@ -96,8 +96,15 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "nightly_reconciliation",
+        "hourly_hot_store",
         "hourly_retention",
         "daily_verification",
     }
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"publish_dirty_hours", "rebuild_days", "retain_publications", "verify_invariants"}
+    assert jobs == {
+        "publish_dirty_hours",
+        "rebuild_days",
+        "retain_publications",
+        "retain_hot_events",
+        "verify_invariants",
+    }

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, wait_until
 from tests.unit.ingestion.builders import comment, download, engagement, generic, product
 
 BATCHED = {"Content-Type": "application/cloudevents-batch+json"}
@@ -65,3 +65,10 @@ def test_every_family_is_published_once(running_stack: Stack) -> None:
         "quarantined": 0,
         "published": 16,
     }
+    hot = wait_until(lambda: fitting(stack.run("hot-store", "check")), 60, "the hot store to have them")
+    assert hot["hot_count"] >= 15
+
+
+def fitting(checked: dict[str, Any]) -> dict[str, Any] | None:
+    """What `hot-store check` said, once the consumers are through."""
+    return checked if checked["ok"] and checked["hot_count"] >= checked["bronze_count"] else None

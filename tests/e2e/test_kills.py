@@ -29,6 +29,7 @@ VICTIMS = (
     "postgres",
     "serving",
     "download_bridge",
+    "hot_store_worker_1",
 )
 
 

@@ -35,7 +35,7 @@ def read_all(bootstrap: str, topic: str, keep: Callable[[Landed], bool] = lambda
             for message in consumer.consume(10_000, timeout=1.0):
                 assert message.error() is None, message.error()
                 number, offset = message.partition(), message.offset()
-                headers = {name: value.decode() for name, value in message.headers() or []}
+                headers = {name: (value or b"").decode() for name, value in message.headers() or []}
                 found.append(Landed(topic, number, offset, message.key(), message.value(), headers))
                 if offset + 1 >= ends[number]:
                     left.pop(number, None)

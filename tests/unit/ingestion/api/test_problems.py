@@ -12,9 +12,9 @@ from ingestion.sinks import InMemorySink
 from tests.unit.ingestion.builders import READ_KEY, EdgeClient, engagement, product, running_edge
 
 Edge = tuple[EdgeClient, InMemorySink]
-# Reasons that are found when a record lands, or in files: no request is refused with them.
+# Reasons that are found when a record lands, by a consumer, or in files: no request is refused with them.
 NOT_AT_THE_EDGE = {"missing_header", "empty_value", "unknown_contract", "bad_occurred_at", "bad_received_at", "null_key",
-                   "malformed_row"}  # fmt: skip
+                   "malformed_row", "unstorable", "handler_failed"}  # fmt: skip
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""One batch of records on its way into the hot store: what is written, what becomes a dead letter, what is too old.
+
+A batch may be tried as often as needed: writes are idempotent, and a letter that is acknowledged is not sent again by this worker.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+import structlog
+
+from ingestion.contracts import avro_wire
+from ingestion.contracts.reasons import Reason
+from storage.hot_store.errors import UnstorableError
+from storage.hot_store.events import HotEvent
+from storage.hot_store.store import HotStore
+from streaming.hot_store.avro_bodies import AvroBodies
+from streaming.hot_store.dead_letters import DeadLetter, DeadLetters
+from streaming.hot_store.records import Record, RecordParser, RejectedRecordError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Outcome:
+    """What became of a batch: every record is in exactly one of the counts."""
+
+    visible: list[HotEvent] = field(default_factory=list)
+    """Given to the store and there now, whoever wrote them first."""
+    written_count: int = 0
+    expired_count: int = 0
+    copy_count: int = 0
+    letters: Counter[Reason] = field(default_factory=Counter)
+
+
+class Batch:
+    """Records of one poll, in order."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = list(records)
+        self.lettered: set[tuple[int, int]] = set()
+        """Coordinates whose letters are acknowledged."""
+
+    def ends(self) -> dict[int, int]:
+        """Partition → the offset behind its last record."""
+        ends: dict[int, int] = {}
+        for record in self.records:
+            ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
+        return ends
+
+    def keep(self, partitions: frozenset[int]) -> None:
+        """Forgets the records of partitions that are somebody else's by now."""
+        self.records = [record for record in self.records if record.partition in partitions]
+
+
+class Handler:
+    """Handles batches."""
+
+    def __init__(
+        self,
+        parser: RecordParser,
+        avro: AvroBodies,
+        store: HotStore,
+        dead_letters: DeadLetters,
+        first_kept_day: Callable[[datetime], date],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._parser = parser
+        self._avro = avro
+        self._store = store
+        self._dead_letters = dead_letters
+        self._first_kept_day = first_kept_day
+        self._clock = clock
+
+    def handle(self, batch: Batch) -> Outcome:
+        """What became of every record, all of it durable. Raises: StoreUnavailableError or DeadLetterError when that is not so."""
+        outcome = Outcome()
+        letters: list[DeadLetter] = []
+        self._avro.learn(
+            record.value for record in batch.records if record.value and record.value[:1] == avro_wire.MAGIC
+        )
+        first_day = self._first_kept_day(self._clock())
+        events: dict[tuple[str, str], tuple[HotEvent, Record]] = {}
+        for record in batch.records:
+            event = self._parse(record, letters)
+            if event is None:
+                continue
+            if event.occurred_at.date() < first_day:
+                outcome.expired_count += 1
+            elif event.key in events:
+                outcome.copy_count += 1
+            else:
+                events[event.key] = (event, record)
+        self._write(list(events.values()), outcome, letters)
+        self._send(batch, letters)
+        outcome.letters.update(letter.reason for letter in letters)
+        return outcome
+
+    def _parse(self, record: Record, letters: list[DeadLetter]) -> HotEvent | None:
+        try:
+            return self._parser.parse(record)
+        except RejectedRecordError as error:
+            letters.append(self._letter(record, error.reason, error))
+        except Exception as error:  # noqa: BLE001 - one record must not stop those behind it; it is told and kept
+            letters.append(self._letter(record, Reason.HANDLER_FAILED, error))
+        return None
+
+    def _write(self, events: list[tuple[HotEvent, Record]], outcome: Outcome, letters: list[DeadLetter]) -> None:
+        """Writes all that can be written; of a refused list each half apart, until what is refused stands alone."""
+        if not events:
+            return
+        try:
+            new = self._store.write([event for event, _ in events])
+        except UnstorableError as error:
+            if len(events) == 1:
+                letters.append(self._letter(events[0][1], Reason.UNSTORABLE, error))
+                return
+            middle = len(events) // 2
+            self._write(events[:middle], outcome, letters)
+            self._write(events[middle:], outcome, letters)
+            return
+        outcome.visible += [event for event, _ in events]
+        outcome.written_count += new
+        outcome.copy_count += len(events) - new
+
+    def _send(self, batch: Batch, letters: list[DeadLetter]) -> None:
+        waiting = [letter for letter in letters if _place(letter) not in batch.lettered]
+        if not waiting:
+            return
+        self._dead_letters.send(waiting)
+        batch.lettered.update(_place(letter) for letter in waiting)
+        for letter in waiting:
+            log.warning(
+                "a record became a dead letter",
+                topic=letter.record.topic,
+                partition=letter.record.partition,
+                offset=letter.record.offset,
+                reason=letter.reason.value,
+                error=letter.error,
+            )
+
+    def _letter(self, record: Record, reason: Reason, error: Exception) -> DeadLetter:
+        return DeadLetter(record, reason, type(error).__name__, str(error), self._clock())
+
+
+def _place(letter: DeadLetter) -> tuple[int, int]:
+    return letter.record.partition, letter.record.offset
