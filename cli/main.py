@@ -17,6 +17,8 @@ COMMAND_MODULES = (
     "cli.import_",
     "cli.settle",
     "cli.verify",
+    "cli.quarantine",
+    "cli.trace",
     "cli.recover",
     "cli.keys",
     "cli.contracts",

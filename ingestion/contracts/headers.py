@@ -21,6 +21,8 @@ STAMPS: Final = (SPEC_VERSION, EVENT_ID, SOURCE, EVENT_TYPE, OCCURRED_AT, DATA_S
 
 DEAD_LETTER_STAGE: Final = "ce_dlqstage"
 DEAD_LETTER_REASON: Final = "ce_dlqreason"
+# Where the record lies that this one recovers: topic/partition/offset (ingestion.contracts.quarantine).
+REDRIVE_OF: Final = "ce_redriveof"
 
 SPEC_VERSION_VALUE: Final = b"1.0"
 
