@@ -270,7 +270,7 @@ def build(rows: Sequence[StampedRow], wanted: set[datetime]) -> dict[str, list[d
             and other.landed_order < row.landed_order
             and abs(other.occurred_at - row.occurred_at) <= HORIZON  # type: ignore[operator]  # valid rows have it
         ]
-        if row.redrive_of is not None:
+        if row.redrive_of is not None and row.redrive_of.split("/")[1].isdigit():
             tables["silver.redrives"].append(_redrive(row, row.redrive_of))
         if earlier:
             tables["silver.duplicates"].append(_duplicate(row, min(earlier, key=lambda other: other.landed_order)))
