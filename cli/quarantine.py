@@ -136,7 +136,7 @@ def _reading(read: Any) -> Any:
             return read(quarantine)
     except SQLAlchemyError as error:
         refuse(f"The database does not answer ({type(error).__name__}); see `tidemark status`.", EXIT_UNREACHABLE)
-    except (BronzeError, StoreUnavailableError, duckdb.Error) as error:
+    except (BronzeError, StoreUnavailableError, duckdb.IOException) as error:
         refuse(f"{error}", EXIT_UNREACHABLE)
     finally:
         engine.dispose()

@@ -119,7 +119,7 @@ class _Call:
             refuse(str(error), EXIT_BAD_OUTCOME)
         except RedriveError as error:
             refuse(str(error), EXIT_UNREACHABLE)
-        except (SQLAlchemyError, StoreUnavailableError, duckdb.Error) as error:
+        except (SQLAlchemyError, StoreUnavailableError, duckdb.IOException) as error:
             refuse(f"The database does not answer ({type(error).__name__}); see `tidemark status`.", EXIT_UNREACHABLE)
         finally:
             engine.dispose()

@@ -60,7 +60,7 @@ def trace(
             found = follow(
                 settings, engine, event_id, app_id, bounds, progress=lambda text: status.update(escape(text))
             )
-    except (SQLAlchemyError, duckdb.Error) as error:
+    except (SQLAlchemyError, duckdb.IOException) as error:
         refuse(f"The database does not answer ({type(error).__name__}); see `tidemark status`.", EXIT_UNREACHABLE)
     finally:
         engine.dispose()

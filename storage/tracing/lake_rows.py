@@ -26,13 +26,13 @@ _SILVER = {
         from lake.silver.quarantine as rows {_AT_PLACES}""",
 }
 _REDRIVES = """
-select kafka_topic, kafka_partition, kafka_offset, origin_topic, origin_partition, origin_offset
+select rows.kafka_topic, rows.kafka_partition, rows.kafka_offset, rows.origin_topic, rows.origin_partition, rows.origin_offset
 from lake.silver.redrives as rows
 inner join wanted
     on rows.origin_topic = wanted.kafka_topic
     and rows.origin_partition = wanted.kafka_partition
     and rows.origin_offset = wanted.kafka_offset
-order by ingested_at, rows.kafka_partition, rows.kafka_offset
+order by rows.ingested_at, rows.kafka_partition, rows.kafka_offset
 """
 _CELL = """
 where app_id = $app_id and family = $family and event_type = $event_type and platform = $platform and event_date = $event_date
