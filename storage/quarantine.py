@@ -153,7 +153,7 @@ class Quarantine:
 
     def counts(self, selection: Selection) -> list[tuple[str, str, Status, int]]:
         """(reason, stage, status, rows) of everything chosen, the most frequent first; without regard to `limit`."""
-        query = f"select reason, stage, status, count(*) {_CHOSEN} group by all order by count(*) desc, all"
+        query = f"select reason, stage, status, count(*) {_CHOSEN} group by all order by count(*) desc, reason, stage, status"
         return self._session.execute(query, selection.parameters()).fetchall()
 
     def find(self, coordinates: Coordinates) -> Entry | None:

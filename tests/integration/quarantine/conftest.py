@@ -24,6 +24,7 @@ from ingestion.contracts.validation import Validator, ValidEvent
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from ingestion.sinks.records import OutgoingRecord, Stamper
 from ingestion.sinks.sink import Batch
+from local_stack.postgres import create_database
 from platform_assets.settings import PROJECT_ROOT
 from storage.settings import StorageSettings
 from tests.fixtures.lakehouse import Lakehouse, open_lakehouse
@@ -38,7 +39,6 @@ class Platform:
     lakehouse: Lakehouse
     sink: KafkaSink
     bootstrap: str
-    home: Path
     app_id: str = field(default_factory=lambda: f"app_{uuid4().hex[:8]}")
     landed: set[tuple[str, int, int]] = field(default_factory=set)
     hours: set[datetime] = field(default_factory=set)
@@ -81,6 +81,14 @@ class Platform:
         """Lands and publishes everything."""
         self.land()
         self.lakehouse.publish(self.hours)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """This app's rows of a published table."""
+        names = [
+            name for name, _ in next(spec for spec in self.lakehouse.specs if spec.qualified_name == table).columns
+        ]
+        rows = [dict(zip(names, row, strict=True)) for row in self.lakehouse.rows(table)]
+        return [row for row in rows if row["app_id"] == self.app_id]
 
     def command(self, *arguments: str, expected_exit: int = 0) -> Any:
         """A `tidemark … --json` in this process; its data."""
@@ -129,18 +137,31 @@ def _row(record: Landed) -> StampedRow:
     )
 
 
+@pytest.fixture(scope="package")
+def lakehouse(kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakehouse]:
+    """One lake for these tests: every test has an app of its own in it."""
+    home = tmp_path_factory.mktemp("quarantine")
+    settings = StorageSettings(
+        database_url=create_database(postgres_url, f"quarantine_{uuid4().hex}"),
+        kafka_bootstrap_servers=kafka_bootstrap,
+        bronze_uri=str(home / "bronze"),
+        lake_uri=str(home / "lake"),
+        builds_dir=home / "builds",
+        extensions_dir=home / "duckdb_extensions",
+    )
+    lakehouse = open_lakehouse(settings, checks=False)
+    yield lakehouse
+    lakehouse.engine.dispose()
+
+
 @pytest.fixture
-def platform(
-    kafka_bootstrap: str, storage_settings: StorageSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Platform]:
-    """A platform of its own over the session's servers, known to the commands through the environment."""
-    settings = storage_settings.model_copy(update={"kafka_bootstrap_servers": kafka_bootstrap})
+def platform(lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """A platform for one app, known to the commands through the environment."""
+    settings = lakehouse.settings
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
     for name in ("database_url", "bronze_uri", "lake_uri", "builds_dir", "extensions_dir"):
         monkeypatch.setenv(f"TIDEMARK_STORAGE_{name.upper()}", str(getattr(settings, name)))
-    lakehouse = open_lakehouse(settings, checks=False)
-    sink = KafkaSink(KafkaSinkSettings(kafka_bootstrap, message_timeout_seconds=30.0))
-    yield Platform(lakehouse, sink, kafka_bootstrap, tmp_path)
+    sink = KafkaSink(KafkaSinkSettings(settings.kafka_bootstrap_servers, message_timeout_seconds=30.0))
+    yield Platform(lakehouse, sink, settings.kafka_bootstrap_servers)
     sink.close(10)
-    lakehouse.engine.dispose()

@@ -58,7 +58,7 @@ def test_rejected_events_come_back_once_and_the_rest_stay(
     shown = platform.command("quarantine", "show", lost["coordinates"])
     assert PERSON in shown["value_text"]
     assert (shown["reason"], shown["verdict_now"]) == ("unknown_family", "unknown_family")
-    assert {"name": headers.DEAD_LETTER_REASON, "value": "unknown_family"} in shown["headers"]
+    assert {"name": headers.SOURCE, "value": platform.app_id} in shown["headers"]
 
     fix = ("--set", "platform=web", "--yes")
     assert platform.command("quarantine", "redrive", *ours, expected_exit=2) is None
@@ -86,7 +86,7 @@ def test_rejected_events_come_back_once_and_the_rest_stay(
     assert counts(again) == {"already": 4, "still_bad": 1}
     assert platform.land() == 0
 
-    rows = events(platform)
+    rows = platform.rows("silver.events")
     assert sorted(row["event_id"] for row in rows) == sorted(["good", *letters.values()])
     assert not any(row["is_late"] for row in rows)
     ledger = {
@@ -96,7 +96,7 @@ def test_rejected_events_come_back_once_and_the_rest_stay(
     }
     assert ledger == {LIVE_TOPIC: 4}
 
-    traced = platform.command("trace", "lost-0")
+    traced = platform.command("trace", "lost-0", *ours)
     rejected, recovered = traced["copies"]
     assert (rejected["edge"], rejected["silver"]["table"], rejected["redriven_as"]) == (
         "rejected",
@@ -130,7 +130,9 @@ def test_a_redrive_killed_before_it_noted_anything_is_found_by_the_next(platform
     assert counts(platform.command("quarantine", "redrive", *chosen, "--dry-run")) == {"already": 5, "still_bad": 1}
     assert counts(platform.command("quarantine", "redrive", *chosen, "--yes")) == {"already": 5, "still_bad": 1}
     platform.publish()
-    assert sorted(row["event_id"] for row in events(platform)) == [f"lost-{number}" for number in range(5)]
+    assert sorted(row["event_id"] for row in platform.rows("silver.events")) == [
+        f"lost-{number}" for number in range(5)
+    ]
 
 
 @pytest.mark.feature("S2-F1")
@@ -147,8 +149,8 @@ def test_without_the_journal_what_is_published_is_not_produced_again_and_what_is
     forget(platform)
     assert counts(platform.command("quarantine", "redrive", *chosen)) == {"already": 3}
     assert platform.land() == 0
-    assert sorted(row["event_id"] for row in events(platform)) == ["lost-0", "lost-1", "lost-2"]
-    assert len(platform.lakehouse.rows("silver.duplicates")) == 3
+    assert sorted(row["event_id"] for row in platform.rows("silver.events")) == ["lost-0", "lost-1", "lost-2"]
+    assert len(platform.rows("silver.duplicates")) == 3
     traced = platform.command("trace", "lost-0", "--app", platform.app_id)["copies"]
     assert [copy["silver"]["table"] for copy in traced] == ["quarantine", "events", "duplicates"]
     assert traced[2]["silver"]["winner"] == traced[1]["coordinates"]
@@ -172,13 +174,6 @@ def test_a_trace_says_where_an_event_is_not(platform: Platform) -> None:
     assert not platform.command("trace", "published", "--to", "2020-01-01", expected_exit=1)["found"]
     dead = platform.command("quarantine", "show", f"{DEAD_LETTER_TOPIC}/0/999999999", expected_exit=1)
     assert dead is None
-
-
-def events(platform: Platform) -> list[dict[str, Any]]:
-    """silver.events."""
-    spec = next(spec for spec in platform.lakehouse.specs if spec.qualified_name == "silver.events")
-    names = [name for name, _ in spec.columns]
-    return [dict(zip(names, row, strict=True)) for row in platform.lakehouse.rows("silver.events")]
 
 
 def forget(platform: Platform) -> None:
