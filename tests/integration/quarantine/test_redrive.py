@@ -89,12 +89,8 @@ def test_rejected_events_come_back_once_and_the_rest_stay(
     rows = platform.rows("silver.events")
     assert sorted(row["event_id"] for row in rows) == sorted(["good", *letters.values()])
     assert not any(row["is_late"] for row in rows)
-    ledger = {
-        topic: count
-        for app, _, topic, count in acknowledged.read_all(platform.lakehouse.engine)
-        if app == platform.app_id
-    }
-    assert ledger == {LIVE_TOPIC: 4}
+    ledger = [row for row in acknowledged.read_all(platform.lakehouse.engine) if row[0] == platform.app_id]
+    assert ({topic for _, _, topic, _ in ledger}, sum(count for *_, count in ledger)) == ({LIVE_TOPIC}, 4)
 
     traced = platform.command("trace", "lost-0", *ours)
     rejected, recovered = traced["copies"]
