@@ -67,6 +67,17 @@ where ($app_id is null or app_id = $app_id)
     and ($to_at is null or coalesce(received_at, event_hour) < $to_at)
 """
 
+# In a table of its own: DuckDB spills it, and it stays as it is while batches are at work.
+_PAGED = f"""
+create or replace temp table chosen as
+select *, row_number() over (order by event_date, kafka_topic, kafka_partition, kafka_offset) as position
+{_CHOSEN}
+qualify position <= $limit
+"""
+_PAGE = (
+    "select * exclude (position) from chosen where position > $passed and position <= $passed + $page order by position"
+)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -168,17 +179,19 @@ class Quarantine:
 
     def batches(self, selection: Selection) -> Iterator[list[QuarantinedRecord]]:
         """The chosen records with their bytes, in order of their day and place, in batches of bounded memory. Raises: BronzeError."""
-        query = f"select * {_CHOSEN} order by event_date, kafka_topic, kafka_partition, kafka_offset limit $limit"
-        entries = self._read(query, selection.parameters() | {"limit": selection.limit or 2**62})
-        batch: list[Entry] = []
-        size_bytes = 0
-        for entry in entries:
-            if batch and (len(batch) >= BATCH_RECORDS or size_bytes + entry.size_bytes > BATCH_BYTES):
-                yield self._records(batch)
-                batch, size_bytes = [], 0
-            batch.append(entry)
-            size_bytes += entry.size_bytes
-        if batch:
+        parameters = selection.parameters() | {"limit": selection.limit or 2**62}
+        self._session.execute(_PAGED, parameters)
+        passed = 0
+        while page := self._read(_PAGE, {"passed": passed, "page": BATCH_RECORDS}):
+            passed += len(page)
+            batch: list[Entry] = []
+            size_bytes = 0
+            for entry in page:
+                if batch and size_bytes + entry.size_bytes > BATCH_BYTES:
+                    yield self._records(batch)
+                    batch, size_bytes = [], 0
+                batch.append(entry)
+                size_bytes += entry.size_bytes
             yield self._records(batch)
 
     def record(self, entry: Entry) -> QuarantinedRecord:
