@@ -15,10 +15,9 @@ from pydantic import ValidationError
 
 from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
-from runtime.settings import ProcessSettings
+from runtime.settings import EXIT_CONFIGURATION, ProcessSettings, describe_invalid
 from storage.settings import StorageSettings
 from streaming.errors import (
-    EXIT_CONFIGURATION,
     EXIT_FAILED,
     ConfigurationError,
     KafkaUnreachableError,
@@ -43,7 +42,7 @@ def main() -> int:
         log_conflicts(os.environ, StorageSettings, ProcessSettings)
     except ValidationError as error:
         configure_logs(HEARTBEAT_NAME, "production")
-        logger.error("settings are not valid: %s", "; ".join(str(e["loc"]) + " " + e["msg"] for e in error.errors()))
+        logger.error("%s", describe_invalid(error))
         return EXIT_CONFIGURATION
     progress = LandingProgress()
     heartbeat = _start_heartbeat(storage, settings, progress)
@@ -76,17 +75,17 @@ def run(
 ) -> None:
     """Waits for Kafka, starts landing, and watches it until `stopping` is set."""
     from streaming.kafka_topics import EndOffsetReader, wait_for_topics
-    from streaming.landing import TOPICS, Landing
+    from streaming.landing import Landing
     from streaming.session import build_spark, driver_process
 
     progress.set_state("waiting_for_kafka")
     topics = wait_for_topics(
         storage.kafka_bootstrap_servers,
-        TOPICS,
+        storage.topics.landed,
         timeout_seconds=settings.kafka_wait_seconds,
         is_stopping=stopping.is_set,
     )
-    reader = EndOffsetReader(storage.kafka_bootstrap_servers, TOPICS)
+    reader = EndOffsetReader(storage.kafka_bootstrap_servers, storage.topics.landed)
     ends = reader.read()
     reader.close()
     if stopping.is_set():
@@ -99,7 +98,7 @@ def run(
     driver = driver_process(spark)
     landing = Landing(spark, storage, settings, progress)
     landing.start(topics, ends)
-    logger.info("landing %s into %s", ", ".join(TOPICS), landing.table.uri)
+    logger.info("landing %s into %s", ", ".join(storage.topics.landed), landing.table.uri)
     while not stopping.wait(POLL_SECONDS):
         if driver is not None and driver.poll() is not None:
             raise LandingFailedError(f"the JVM ended with code {driver.returncode}")
@@ -117,7 +116,6 @@ def _start_heartbeat(
     from storage.control.engine import make_engine
     from storage.control.heartbeats import beat
     from streaming.kafka_topics import EndOffsetReader
-    from streaming.landing import TOPICS
 
     engine = make_engine(storage, pool_size=1)
 
@@ -127,7 +125,7 @@ def _start_heartbeat(
     thread = HeartbeatThread(
         progress,
         beat=write,
-        read_ends=EndOffsetReader(storage.kafka_bootstrap_servers, TOPICS).read,
+        read_ends=EndOffsetReader(storage.kafka_bootstrap_servers, storage.topics.landed).read,
         every_seconds=settings.heartbeat_seconds,
     )
     thread.start()
