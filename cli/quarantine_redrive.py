@@ -128,18 +128,18 @@ class _Call:
         from ingestion.redrive.journal import PostgresJournal, Request
         from ingestion.redrive.runner import Parts, Redriver
         from ingestion.redrive.tail import KafkaTail
-        from ingestion.settings import IngestionSettings
         from ingestion.sinks import DiscardingSink
         from storage.control.redrives import only_redrive
         from storage.quarantine import open_quarantine
         from storage.settings import StorageSettings
 
-        settings, storage = IngestionSettings(), StorageSettings()
-        request = Request(self.request_id, self._selection.as_dict(), self._fix.fingerprint, settings.live_topic)
+        storage = StorageSettings()
+        live_topic = storage.topics.live
+        request = Request(self.request_id, self._selection.as_dict(), self._fix.fingerprint, live_topic)
         judge = make_judge(engine, self._fix, self._as_app)
         tail = KafkaTail(storage.kafka_bootstrap_servers)
         with self._console.status("reading the quarantine…") as status, only_redrive(engine):
-            sink: Any = DiscardingSink() if is_dry else _open_sink(storage.kafka_bootstrap_servers, settings.live_topic)
+            sink: Any = DiscardingSink() if is_dry else _open_sink(storage.kafka_bootstrap_servers, live_topic)
             parts = Parts(judge, sink, PostgresJournal(engine), tail)
             redriver = Redriver(parts, request, lambda count: status.update(f"{count} records looked at…"))
             try:

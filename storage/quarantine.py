@@ -153,7 +153,7 @@ class Quarantine:
         self, session: duckdb.DuckDBPyConnection, settings: StorageSettings, publication: Publication | None
     ) -> None:
         self._session = session
-        self._uri = settings.bronze_uri
+        self._settings = settings
         self._version: int | None = None
         self.publication = publication
 
@@ -204,11 +204,11 @@ class Quarantine:
 
     def _landed(self, entries: Sequence[Entry]) -> dict[Coordinates, Landed]:
         if self._version is None:
-            self._version = latest_version(self._uri)
+            self._version = latest_version(self._settings)
         if self._version is None:
-            raise BronzeError(f"there is no bronze at {self._uri}; see `tidemark status`")
+            raise BronzeError(f"there is no bronze at {self._settings.bronze_uri}; see `tidemark status`")
         days = {entry.coordinates: entry.event_hour.date() for entry in entries}
-        found = read_landed(self._session, self._uri, self._version, days)
+        found = read_landed(self._session, self._settings.bronze_uri, self._version, days)
         missing = [str(place) for place in days if place not in found]
         if missing:
             raise BronzeError(f"bronze does not hold {', '.join(missing[:5])}; run `tidemark verify`")

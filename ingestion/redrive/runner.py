@@ -129,7 +129,8 @@ class Redriver:
             return Outcome(place, "skipped", reason, verdict.reason), None
         if isinstance(verdict, Rejection):
             return Outcome(place, "still_bad", reason, verdict.reason.value), None
-        stamper = Stamper(verdict.app_id, record.received_at, topic=self._request.topic)
+        topic = self._request.topic
+        stamper = Stamper(verdict.app_id, record.received_at, topic=topic, dead_letter_topic=topic)
         outgoing = stamper.stamp(verdict.body, verdict.event, verdict.event_id)
         outgoing.headers.append((headers.REDRIVE_OF, str(place).encode()))
         hour = record.received_at.replace(minute=0, second=0, microsecond=0)

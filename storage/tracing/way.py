@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from ingestion.contracts.quarantine import Coordinates
-from ingestion.contracts.topics import TOPICS
 from storage import lake, publications
 from storage.bronze import landed_offsets, latest_version
 from storage.control.hours import IS_DIRTY
@@ -45,7 +44,7 @@ def trace(
     """Everything that is known of an event. Raises: SQLAlchemyError when PostgreSQL does not answer; without it nothing can be told."""
     found = Trace(event_id, app_id)
     base = publications.current_base(engine)
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     session = lake.connect(settings, snapshot_id=base.snapshot_id)
     try:
         if version is None:
@@ -59,7 +58,7 @@ def trace(
     finally:
         session.close()
     _explain_waits(found, engine)
-    log = kafka or BrokerLog(settings.kafka_bootstrap_servers, tuple(topic.name for topic in TOPICS))
+    log = kafka or BrokerLog(settings.kafka_bootstrap_servers, settings.topics.landed)
     _look_into_kafka(found, settings, log, version, progress)
     return found
 

@@ -46,7 +46,10 @@ class Platform:
     def take(self, *bodies: bytes) -> None:
         """What the edge does with these bodies: events to the live topic, the rest to the dead letters."""
         now = datetime.now(UTC)
-        stamper, validator = Stamper(self.app_id, now), Validator(now, StorageSettings().first_day)
+        stamper, validator = (
+            Stamper(self.app_id, now, topic=LIVE_TOPIC, dead_letter_topic=DEAD_LETTER_TOPIC),
+            Validator(now, StorageSettings().first_day),
+        )
         records = []
         for number, body in enumerate(bodies):
             verdict = validator.judge(body)
@@ -162,6 +165,6 @@ def platform(lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
     for name in ("database_url", "bronze_uri", "lake_uri", "builds_dir", "extensions_dir"):
         monkeypatch.setenv(f"TIDEMARK_STORAGE_{name.upper()}", str(getattr(settings, name)))
-    sink = KafkaSink(KafkaSinkSettings(settings.kafka_bootstrap_servers, message_timeout_seconds=30.0))
+    sink = KafkaSink(KafkaSinkSettings(settings.kafka_bootstrap_servers, LIVE_TOPIC, message_timeout_seconds=30.0))
     yield Platform(lakehouse, sink, settings.kafka_bootstrap_servers)
     sink.close(10)
