@@ -24,6 +24,8 @@ COMMAND_MODULES = (
     "cli.import_",
     "cli.settle",
     "cli.verify",
+    "cli.quarantine",
+    "cli.trace",
     "cli.recover",
     "cli.hot_store",
     "cli.export_cold",

@@ -18,3 +18,8 @@
         'kafka_offset': {{ alias }}.kafka_offset
     }
 {%- endmacro %}
+
+{#- The first header of that name as text; null when absent, null or not UTF-8. -#}
+{% macro header_text(headers, name) -%}
+    try(decode(list_filter({{ headers }}, lambda header: header.key = '{{ name }}')[1].value))
+{%- endmacro %}

@@ -29,6 +29,8 @@ DEAD_LETTER_GROUP: Final = "ce_dlqgroup"
 DEAD_LETTER_ERROR: Final = "ce_dlqerror"  # class of the error
 DEAD_LETTER_MESSAGE: Final = "ce_dlqmessage"
 DEAD_LETTER_AT: Final = "ce_dlqat"
+# Where the record lies that this one recovers: topic/partition/offset (ingestion.contracts.quarantine).
+REDRIVE_OF: Final = "ce_redriveof"
 
 SPEC_VERSION_VALUE: Final = b"1.0"
 

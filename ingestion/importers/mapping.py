@@ -33,7 +33,7 @@ alone needs no columns:
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -41,6 +41,7 @@ from ingestion.contracts.families import Family
 from ingestion.importers.errors import MappingError
 
 FileFormat = Literal["ndjson", "csv"]
+Model = TypeVar("Model", bound=BaseModel)
 ColumnPath = Annotated[str, Field(min_length=1)]
 _ENGAGEMENT_FIELDS = {"content_id", "platform", "session_id", "device_type", "location"}
 
@@ -118,15 +119,26 @@ class ImportMapping(_Part):
 
 def load_mapping(path: Path) -> ImportMapping:
     """The mapping of a TOML file. Raises: MappingError."""
+    return validated(ImportMapping, read_toml(path), path.name)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says. Raises: MappingError."""
     try:
-        return ImportMapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MappingError(f"{path.name}: {error}") from None
+
+
+def validated(model: type[Model], document: dict[str, Any], name: str) -> Model:
+    """The document as the model; what is wrong is named with its place. Raises: MappingError."""
+    try:
+        return model.model_validate(document)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'mapping'}: {item['msg']}" for item in error.errors()
         )
-        raise MappingError(f"{path.name}: {problems}") from None
+        raise MappingError(f"{name}: {problems}") from None
 
 
 def format_of(path: Path, mapping: ImportMapping) -> FileFormat:

@@ -103,6 +103,58 @@ imports = sa.Table(
     _at("updated_at", nullable=False, now=True),
 )
 
+redrive_requests = sa.Table(
+    "redrive_requests",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("selection", JSONB, nullable=False, comment="what was asked for: reasons, app, times, stages, limit"),
+    sa.Column("fix_fingerprint", sa.Text, comment="SHA-256 of what the fix means; null without one"),
+    sa.Column("topic", sa.Text, nullable=False, comment="where recovered events were produced to"),
+    sa.Column(
+        "starting_offsets",
+        JSONB,
+        nullable=False,
+        comment="the topic's ends when the request began: what it produced lies behind them",
+    ),
+    sa.Column(
+        "state",
+        sa.Text,
+        sa.CheckConstraint("state in ('running', 'finished', 'stopped')", name="state_is_known"),
+        nullable=False,
+        server_default="running",
+    ),
+    sa.Column("counts", JSONB, nullable=False, server_default="{}", comment="rows by outcome, and by reason within it"),
+    _at("started_at", nullable=False, now=True),
+    _at("finished_at"),
+)
+
+redrive_outcomes = sa.Table(
+    "redrive_outcomes",
+    metadata,
+    sa.Column("request_id", sa.Text, sa.ForeignKey(redrive_requests.c.request_id), primary_key=True),
+    sa.Column("kafka_topic", sa.Text, primary_key=True),
+    sa.Column("kafka_partition", sa.Integer, primary_key=True),
+    sa.Column("kafka_offset", sa.BigInteger, primary_key=True),
+    sa.Column(
+        "outcome",
+        sa.Text,
+        sa.CheckConstraint("outcome in ('redriven', 'already', 'still_bad', 'skipped')", name="outcome_is_known"),
+        nullable=False,
+    ),
+    sa.Column("reason", sa.Text, comment="why it is in quarantine; null where it was noted after a kill"),
+    sa.Column("remaining_reason", sa.Text, comment="why it stays there, where it does"),
+    sa.Column("event_id", sa.Text, comment="of the recovered event"),
+    _at("decided_at", nullable=False, now=True),
+    sa.Index(
+        "redrive_outcomes_once",
+        "kafka_topic",
+        "kafka_partition",
+        "kafka_offset",
+        unique=True,
+        postgresql_where=sa.text("outcome = 'redriven'"),
+    ),
+)
+
 alerts = sa.Table(
     "alerts",
     metadata,

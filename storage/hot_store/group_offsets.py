@@ -6,6 +6,7 @@ from typing import Any
 from ingestion.contracts.topics import TopicNames
 
 TIMEOUT_MILLISECONDS = 10_000
+DEFAULT_TOPICS = TopicNames()
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class GroupOffsets:
 
     bootstrap_servers: str
     name: str
-    topics: TopicNames = TopicNames()
+    topics: TopicNames = DEFAULT_TOPICS
 
     @property
     def live_topic(self) -> str:

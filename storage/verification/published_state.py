@@ -46,6 +46,12 @@ DAY_CHECKS = (
     DayCheck(
         "i4_silver", "silver_equals_recomputation", "I4", "every verdict of silver is what the rules say of bronze"
     ),
+    DayCheck(
+        "i4_redrives",
+        "redrives_equal_recomputation",
+        "I4",
+        "every recovered event names the origin that its header names",
+    ),
     *(
         DayCheck(
             f"i4_{table}", f"{table}_equal_recomputation", "I4", "equal to its recomputation from bronze, cell for cell"
@@ -91,6 +97,26 @@ def check_repeated_ids(session: duckdb.DuckDBPyConnection) -> tuple[Finding, int
         else:
             finding.add(names, count=count)
     return finding, beyond_count
+
+
+def check_redrives(session: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """A quarantined record is recovered as one event at most, and what is recovered was there before. Always whole, being few.
+
+    Makes bronze_redrives and published_redrives, which the day checks read.
+    """
+    queries.run_script(session, "redrives")
+    is_published = session.execute(
+        "select 1 from duckdb_tables() where database_name = 'lake' and schema_name = 'silver' and table_name = 'redrives'"
+    ).fetchone()
+    if is_published:
+        session.execute("create or replace temp view published_redrives as from lake.silver.redrives")
+    else:
+        queries.run_script(session, "no_redrives")
+    once = Finding("quarantined_records_are_recovered_once", "I2", "no quarantined record was recovered as two events")
+    sent = Finding("redrives_name_an_earlier_record", "I3", "every recovered event's origin landed before it")
+    queries.gather(session, "i2_recovered_once", once)
+    queries.gather(session, "i3_redrives", sent)
+    return [once, sent]
 
 
 def check_landing_order(session: duckdb.DuckDBPyConnection) -> Finding:

@@ -18,6 +18,10 @@ create table lake.silver.quarantine (
     contract varchar, received_at timestamptz, ingested_at timestamptz, event_date date, event_hour timestamptz, reason varchar,
     stage varchar, raw_value blob
 );
+create table lake.silver.redrives (
+    kafka_topic varchar, kafka_partition integer, kafka_offset bigint, app_id varchar, event_id varchar, received_at timestamptz,
+    ingested_at timestamptz, event_date date, event_hour timestamptz, origin_topic varchar, origin_partition integer, origin_offset bigint
+);
 create table lake.gold.fct_user_hours (
     app_id varchar, family varchar, user_id varchar, platform varchar, event_type varchar, event_date date, event_hour timestamptz,
     event_count bigint

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -300,3 +301,40 @@ def test_an_hour_with_something_left_over_is_named(world: World) -> None:
     assert check.offending == ("app public, hour 2026-02-01T10:00Z: 2 landed, 1 silver + 0 duplicates + 0 quarantined",)
     received = broken(world, "events_are_conserved_by_received_hour")
     assert received.offending[0].startswith("app public, received 2026-02-01T10:00Z: 2 landed, 1 on time + 0 late")
+
+
+# Redrives
+
+
+def publish_redrive(world: World, tamper: str = "", **changes: Any) -> None:
+    """A record that was rejected, and the event that recovers it."""
+    row = {"event_id": "again", "redrive_of": "events.dlq.v1/0/0", **changes}
+    world.publish(
+        world.land(engagement(0, kafka_topic="events.dlq.v1", dlq_stage="edge", rejection_reason="missing_field"))
+    )
+    world.publish(world.land(engagement(0, **row)), tamper=tamper)
+
+
+@pytest.mark.feature("S2-F1")
+def test_a_record_that_was_recovered_twice_is_named(world: World) -> None:
+    # Under two ids, so that deduplication cannot help: as a redrive without a journal would do.
+    publish_redrive(world)
+    world.publish(world.land(engagement(1, event_id="another", redrive_of="events.dlq.v1/0/0")))
+    check = broken(world, "quarantined_records_are_recovered_once")
+    assert check.invariant == "I2"
+    assert check.offending == (f"quarantined events.dlq.v1/0/0 is in silver.events 2 times: {LIVE}/0/0, {LIVE}/0/1",)
+
+
+@pytest.mark.parametrize("changes", [{"redrive_of": "events.dlq.v1/0/9"}, {"app_id": "another"}])
+def test_a_recovered_event_without_an_origin_is_named(world: World, changes: dict[str, Any]) -> None:
+    publish_redrive(world, **changes)
+    check = broken(world, "redrives_name_an_earlier_record")
+    assert (check.invariant, len(check.offending)) == ("I3", 1)
+
+
+@pytest.mark.parametrize(
+    "tamper", ["delete from lake.silver.redrives", "update lake.silver.redrives set origin_offset = 7"]
+)
+def test_a_redrive_that_is_published_otherwise_is_named(world: World, tamper: str) -> None:
+    publish_redrive(world, tamper)
+    assert broken(world, "redrives_equal_recomputation").invariant == "I4"

@@ -1,11 +1,12 @@
 """The checker on a platform where nothing is wrong: it says so, and counts exactly."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tests.integration.verification.rows import HOUR, engagement, generic
-from tests.integration.verification.world import World
+from tests.integration.verification.world import StampedRow, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.feature("K10")]
 
@@ -127,3 +128,38 @@ def test_bytes_that_are_no_text_are_quarantined_rows_like_others(world: World) -
     report = world.verify()
     assert report.ok, report.failed
     assert report.counts["quarantined"] == 4
+
+
+def redrive(offset: int, of: str, **changes: Any) -> StampedRow:
+    return engagement(offset, event_id=f"recovered-{of}", redrive_of=of, **changes)
+
+
+@pytest.mark.feature("S2-5", "S2-F1")
+def test_recovered_events_add_up_and_keep_their_quarantine_rows(world: World) -> None:
+    first = world.land(
+        engagement(0, kafka_topic="events.dlq.v1", dlq_stage="edge", rejection_reason="missing_field", minutes=5),
+        engagement(0, value=b"{", event_id="bad", minutes=5),
+        engagement(1, app_id="unknown", event_id=None, rejection_reason="missing_header", minutes=5),
+    )
+    world.publish(first)
+    second = world.land(
+        redrive(2, "events.dlq.v1/0/0", minutes=70),
+        redrive(3, "events.dlq.v1/0/0", minutes=70),  # as after a kill: a copy, which counts once
+        redrive(4, "events.raw.v1/0/0"),
+        redrive(5, "events.raw.v1/0/1"),
+        redrive(6, "not/a/place"),  # some other producer's header: nothing is recovered by it
+    )
+    world.publish(second)
+    report = world.verify()
+    assert report.ok, report.failed
+    expected = {"landed": 8, "quarantined": 3, "redriven": 3, "silver": 4, "duplicates": 1, "published": 4}
+    assert {name: report.counts[name] for name in expected} == expected
+
+
+def test_a_publication_from_before_redrives_were_published_is_sound(world: World) -> None:
+    # Regression: after an upgrade the newest publication is older than the table.
+    version = world.land(engagement(0))
+    world.publish(version, tamper="drop table lake.silver.redrives")
+    report = world.verify()
+    assert report.ok, report.failed
+    assert report.counts["redriven"] == 0

@@ -40,6 +40,8 @@ class StampedRow(BronzeRow):
     """A landed record of the API: its stamps in columns, and as headers too where one is missing or `has_headers` says so."""
 
     has_headers: bool = False
+    redrive_of: str | None = None
+    """The quarantined record that this one recovers: topic/partition/offset."""
 
     @property
     def all_headers(self) -> dict[str, bytes]:
@@ -52,6 +54,7 @@ class StampedRow(BronzeRow):
             "ce_time": _rfc3339(self.occurred_at),
             "ce_dataschema": self.contract,
             "ce_receivedat": _rfc3339(self.received),
+            "ce_redriveof": self.redrive_of,
         }
         return {name: text.encode() for name, text in stamps.items() if text is not None}
 
@@ -84,7 +87,7 @@ def write_stamped(path: str, rows: Sequence[StampedRow], tamper: str = "") -> in
         for row in rows:
             columns: list[Any] = list(row.as_tuple())
             columns[place : place + 1] = [
-                row.has_headers or len(row.all_headers) < STAMP_COUNT,
+                row.has_headers or len(row.all_headers) != STAMP_COUNT,
                 list(row.all_headers),
                 list(row.all_headers.values()),
             ]
@@ -164,7 +167,14 @@ class World:
         base = publications.latest(self.engine)
         with open_lake(self.settings, read_only=False) as lake:
             lake.execute("begin")
-            for table in ("silver.events", "silver.duplicates", "silver.quarantine", "gold.fct_user_hours", *_HOURLY):
+            for table in (
+                "silver.events",
+                "silver.duplicates",
+                "silver.quarantine",
+                "silver.redrives",
+                "gold.fct_user_hours",
+                *_HOURLY,
+            ):
                 lake.execute(
                     f"delete from lake.{table} where event_hour in (select unnest(?::timestamptz[]))", [wanted]
                 )
@@ -260,6 +270,8 @@ def build(rows: Sequence[StampedRow], wanted: set[datetime]) -> dict[str, list[d
             and other.landed_order < row.landed_order
             and abs(other.occurred_at - row.occurred_at) <= HORIZON  # type: ignore[operator]  # valid rows have it
         ]
+        if row.redrive_of is not None and row.redrive_of.split("/")[1].isdigit():
+            tables["silver.redrives"].append(_redrive(row, row.redrive_of))
         if earlier:
             tables["silver.duplicates"].append(_duplicate(row, min(earlier, key=lambda other: other.landed_order)))
         else:
@@ -331,6 +343,12 @@ def _duplicate(row: StampedRow, winner: StampedRow) -> dict[str, Any]:
         "winner_partition": winner.kafka_partition,
         "winner_offset": winner.kafka_offset,
     }
+
+
+def _redrive(row: StampedRow, origin: str) -> dict[str, Any]:
+    topic, partition, offset = origin.split("/")
+    named = {"origin_topic": topic, "origin_partition": int(partition), "origin_offset": int(offset)}
+    return {**_stamps(row), **named}
 
 
 def _quarantined(row: StampedRow) -> dict[str, Any]:
