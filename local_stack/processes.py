@@ -100,6 +100,14 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             stop_timeout_seconds=LANDING_STOP_SECONDS,
         ),
         ProcessSpec(
+            "realtime_windows",
+            _python("streaming.jobs.realtime_windows"),
+            settings.home / "spark",
+            health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "realtime_windows", "running"),
+            after=("database", "topics"),
+            stop_timeout_seconds=LANDING_STOP_SECONDS,
+        ),
+        ProcessSpec(
             "ingestion",
             _python("ingestion.api"),
             PROJECT_ROOT,
