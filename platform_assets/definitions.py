@@ -3,9 +3,10 @@
 import dagster as dg
 
 from platform_assets import jobs, schedules
-from platform_assets.assets import bronze, maintenance, verification, warehouse
+from platform_assets.assets import bronze, live_windows, maintenance, verification, warehouse
 from platform_assets.resources.definitions import make_resources
 from platform_assets.sensors import dirty_hours, docs, stream_health
+from platform_assets.sensors import live_windows as live_windows_sensors
 
 defs = dg.Definitions(
     assets=[
@@ -15,13 +16,21 @@ defs = dg.Definitions(
         maintenance.dbt_docs,
         verification.verification,
     ],
-    jobs=[jobs.publish_dirty_hours, jobs.rebuild_days, schedules.retain_publications, schedules.verify_invariants],
+    asset_checks=[live_windows.live_minutes_equal_gold],
+    jobs=[
+        jobs.publish_dirty_hours,
+        jobs.rebuild_days,
+        jobs.compare_live_windows,
+        schedules.retain_publications,
+        schedules.verify_invariants,
+    ],
     schedules=[schedules.nightly_reconciliation, schedules.hourly_retention, schedules.daily_verification],
     sensors=[
         dirty_hours.bronze_arrivals_sensor,
         dirty_hours.late_arrivals_sensor,
         docs.dbt_project_sensor,
         stream_health.stream_health_sensor,
+        live_windows_sensors.live_windows_sensor,
     ],
     resources=make_resources(),
     executor=dg.in_process_executor,

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from ingestion.contracts.registry import CONTRACTS
+from storage.control.alerts import open_alert
+from storage.live.anomaly_store import AnomalyWatch
 from storage.live.batches import Batch, BatchOrderError, Cell, apply_batch, close_before
 from storage.live.state import WINDOWS_QUERY, QueryState, open_state, remember_topics
 from storage.settings import StorageSettings
@@ -78,6 +81,7 @@ class LiveRun:
         self._stopping = threading.Event()
         self._seen_batch = -1
         self._dropped = 0
+        self._anomalies = AnomalyWatch(engine, WINDOWS_QUERY)
         self.progress = progress or LiveProgress()
         self.checkpoints = Checkpoints(Files(spark), settings.windows_checkpoint_dir)
 
@@ -177,22 +181,36 @@ class LiveRun:
             if BatchOrderError.__name__ in str(error):
                 raise ConfigurationError(f"the query ended: {_first_line(error)}; {live_guards.RECOVER}")
             raise WindowsFailedError(f"the query ended: {_first_line(error)}")
-        self._count_dropped()
-        moment = self._catch_up.moment_passed(self.progress.offsets)
-        if moment is not None:
-            self.progress.record_caught_up(moment)
-            # No record of before can come any more: it would be too long on its way.
-            countable = timedelta(seconds=self._storage.late_after_seconds + DELIVERY_GRACE_SECONDS)
-            close_before(self._engine, WINDOWS_QUERY, moment - countable)
+        with suppress(OperationalError):  # a database that is away is the running batch's to report
+            self._count_dropped()
+            self._settle(self._catch_up)
+
+    def _settle(self, catch_up: CatchUp) -> None:
+        """Closes and judges the minutes of which nothing more can come."""
+        moment = catch_up.moment_passed(self.progress.offsets)
+        if moment is None:
+            return
+        self.progress.record_caught_up(moment)
+        countable = timedelta(seconds=self._storage.late_after_seconds + DELIVERY_GRACE_SECONDS)
+        close_before(self._engine, WINDOWS_QUERY, moment - countable)
+        for app_id, change in self._anomalies.judge_until(moment):
+            logger.info("anomaly %s: %s", app_id, change)
 
     def _count_dropped(self) -> None:
-        """Spark drops what is behind its watermark, which no record that is counted should be. If one was, it is said."""
+        """Spark drops what is behind its watermark, which no record that is counted should be. If one was, somebody has to know."""
+        dropped = 0
         for progress in self._query.recentProgress if self._query is not None else ():
             if progress.batchId > self._seen_batch:
                 self._seen_batch = progress.batchId
-                self._dropped += sum(operator.numRowsDroppedByWatermark for operator in progress.stateOperators)
-        if self._dropped:
+                dropped += sum(operator.numRowsDroppedByWatermark for operator in progress.stateOperators)
+        if dropped:
+            self._dropped += dropped
             self.progress.record_dropped(self._dropped)
+            message = (
+                f"{self._dropped} rows were behind the watermark and are in no minute: partitions were read too far apart. Raise "
+                "TIDEMARK_STREAMING_WINDOWS_WATERMARK_SLACK_SECONDS; gold has them."
+            )
+            open_alert(self._engine, "live_rows_dropped", WINDOWS_QUERY, message, {"rows": self._dropped})
 
     def restart_with(self, source: LiveSource, topic: TopicInfo, read_ends: Callable[[], Offsets]) -> None:
         """Goes on with other Avro schemas: they are part of the query's plan, not of its state."""
@@ -209,9 +227,9 @@ class LiveRun:
         query, self._query = self._query, None
         is_clean = True
         if query is not None:
-            while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+            while query.isActive and query.status["isTriggerActive"] and is_clean:
                 self._sleep(0.05)
-            is_clean = not query.status["isTriggerActive"]
+                is_clean = time.monotonic() < deadline
             # A batch that is cut off is reported by Spark and py4j in sixty lines each.
             self._spark.sparkContext.setLogLevel("OFF")
             logging.getLogger("py4j").setLevel(logging.CRITICAL)

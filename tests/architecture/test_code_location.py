@@ -93,6 +93,7 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
         "late_arrivals_sensor",
         "dbt_project_sensor",
         "stream_health_sensor",
+        "live_windows_sensor",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "nightly_reconciliation",
@@ -100,4 +101,10 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
         "daily_verification",
     }
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"publish_dirty_hours", "rebuild_days", "retain_publications", "verify_invariants"}
+    assert jobs == {
+        "publish_dirty_hours",
+        "rebuild_days",
+        "compare_live_windows",
+        "retain_publications",
+        "verify_invariants",
+    }

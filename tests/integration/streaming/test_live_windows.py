@@ -1,7 +1,6 @@
 """Live windows count what an oracle counts, whatever is repeated, late or unreadable, and a replayed batch changes nothing."""
 
-import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,54 +8,10 @@ from sqlalchemy import select
 
 from storage.live.state import open_state
 from storage.live.tables import hours, left_out
-from tests.integration.streaming.live_bench import (
-    LiveBench,
-    Sent,
-    click,
-    counts_of,
-    download,
-    expected_minutes,
-    post,
-    read_minutes_raw,
-)
+from tests.fixtures.live_records import HOUR, Sent, click, counts_of, expected_minutes, mixed, read_minutes_raw
+from tests.integration.streaming.live_bench import LiveBench
 
 pytestmark = pytest.mark.integration
-
-# Long ago by the wall: the clock of a test is Kafka's timestamp, which it sets.
-HOUR = datetime(2026, 3, 1, 10, tzinfo=UTC)
-
-
-def mixed(seed: int, count: int, first: datetime = HOUR, minutes: int = 8) -> list[Sent]:
-    """Clicks, downloads and posts in order of arrival, with copies among them."""
-    draw = random.Random(seed)
-    sent: list[Sent] = []
-    for n in range(count):
-        at = first + timedelta(seconds=draw.uniform(0, minutes * 60))
-        user = f"u{draw.randrange(40)}"
-        kind = draw.random()
-        if kind < 0.5:
-            made = click(
-                f"e{seed}-{n}", at, user, draw.choice(["web", "ios"]), event_type=draw.choice(["click", "view"])
-            )
-        elif kind < 0.85:
-            failed = draw.random() < 0.2
-            made = download(
-                f"e{seed}-{n}",
-                at,
-                draw.choice(["m1", "m2"]),
-                draw.choice(["eu", "us"]),
-                "failed" if failed else "success",
-                draw.choice(["E1", "E2"]) if failed else None,
-                user,
-                size_mb=draw.randrange(1, 999) / 7,
-                device=draw.choice([("tv", "1"), ("tv", "2")]),
-            )
-        else:
-            made = post(f"e{seed}-{n}", at, draw.choices(["python", "data", "news"], k=2), user)
-        sent.append(made)
-        if draw.random() < 0.1:
-            sent.append(made)
-    return sorted(sent, key=lambda record: record.arrived_at)
 
 
 def replay_last_batch(bench: LiveBench) -> None:
@@ -86,18 +41,23 @@ def test_minutes_are_what_an_oracle_counts_and_a_replayed_batch_changes_nothing(
     live_bench.count_all()
     assert counts_of(live_bench.engine) == expected_minutes(live_bench.sent)
     before = read_minutes_raw(live_bench.engine)
+    batch = open_state(live_bench.engine).last_batch
 
     replay_last_batch(live_bench)
-    live_bench.count_all()
+    run = live_bench.start()
+    live_bench.wait_for(run, lambda: live_bench.is_noted(batch))
     assert read_minutes_raw(live_bench.engine) == before
 
     live_bench.send(mixed(2, 200, HOUR + timedelta(minutes=5)))
-    live_bench.count_all()
+    live_bench.wait(run)
+    assert run.stop()
     assert counts_of(live_bench.engine) == expected_minutes(live_bench.sent)
 
 
 @pytest.mark.feature("S0-9")
-def test_what_is_left_out_is_named_by_its_offset_with_the_reason(live_bench: LiveBench) -> None:
+def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_watermark(
+    live_bench: LiveBench,
+) -> None:
     at = HOUR + timedelta(minutes=1)
     live_bench.send(
         [
@@ -115,7 +75,8 @@ def test_what_is_left_out_is_named_by_its_offset_with_the_reason(live_bench: Liv
             Sent("odd\0name" * 200, at, {"user_id": "u", "platform": "web\0" * 300}, partition=0),
         ]
     )
-    live_bench.count_all()
+    run = live_bench.start(clock=lambda: HOUR + timedelta(minutes=15))
+    live_bench.wait(run)
     with live_bench.engine.connect() as connection:
         rows = connection.execute(select(left_out).order_by(left_out.c.kafka_offset)).all()
     assert [(row.kafka_partition, row.kafka_offset, row.event_id, row.reason) for row in rows] == [
@@ -130,17 +91,16 @@ def test_what_is_left_out_is_named_by_its_offset_with_the_reason(live_bench: Liv
     ]
     assert counts[HOUR + timedelta(minutes=1), "app-1", "events", ("engagement", "click", "web")] == 1
 
+    assert open_state(live_bench.engine).closed_before == HOUR + timedelta(minutes=3)
 
-def test_minutes_close_behind_the_watermark_and_an_hour_notes_how_far_the_query_was(live_bench: LiveBench) -> None:
-    live_bench.send([click("a", HOUR + timedelta(minutes=59)), click("b", HOUR + timedelta(minutes=70))])
-    live_bench.count_all(clock=lambda: HOUR + timedelta(minutes=70))
-    assert open_state(live_bench.engine).closed_before == HOUR + timedelta(minutes=58)
-
-    live_bench.send([click("c", HOUR + timedelta(minutes=76)), click("d", HOUR + timedelta(minutes=76))])
-    live_bench.count_all(clock=lambda: HOUR + timedelta(minutes=76))
-    state = open_state(live_bench.engine)
-    assert state.closed_before == HOUR + timedelta(minutes=64)
+    # The watermark is the newest time of before the batch, less fifteen minutes.
+    live_bench.send([click("next", HOUR + timedelta(minutes=76))])
+    live_bench.wait(run)
+    live_bench.send([click("after next", HOUR + timedelta(minutes=76))])
+    live_bench.wait(run)
+    assert run.stop()
+    assert open_state(live_bench.engine).closed_before == HOUR + timedelta(minutes=61)
     with live_bench.engine.connect() as connection:
         [row] = connection.execute(select(hours)).all()
     assert row.hour == HOUR
-    assert sum(row.offsets[live_bench.topic].values()) == 4
+    assert sum(row.offsets[live_bench.topic].values()) == 8
