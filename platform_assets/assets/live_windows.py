@@ -17,7 +17,7 @@ ALERT_KIND = "live_differs_from_gold"
 
 
 def due_hours(warehouse: WarehouseResource) -> "list[DueHour]":
-    """Hours that are closed in live, published as they are in bronze, and not compared since. Bronze is as far as live was when it closed."""
+    """Hours that are closed in live, published as they are in bronze (which is as far as live was then), and not compared since."""
     from storage.bronze import landed_offsets
     from storage.control.hours import read_cursor
     from storage.live.hours import list_due

@@ -32,7 +32,9 @@ def merge(sketches: Iterable[bytes]) -> hll_sketch:
 def estimate_users(sketches: Iterable[bytes]) -> UserEstimate:
     """Distinct users over all of these sketches together."""
     merged = merge(sketches)
-    return UserEstimate(round(merged.get_estimate()), round(merged.get_lower_bound(2)), round(merged.get_upper_bound(2)))
+    return UserEstimate(
+        round(merged.get_estimate()), round(merged.get_lower_bound(2)), round(merged.get_upper_bound(2))
+    )
 
 
 def is_within_bound(estimate: float, true_count: int) -> bool:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.live.tables import queries
+from storage.live.tables import hours, queries
 
 WINDOWS_QUERY = "realtime_windows"
 
@@ -61,9 +61,9 @@ def remember_topics(engine: Engine, name: str, topic_ids: Mapping[str, str]) -> 
 
 
 def begin_generation(
-    engine: Engine, name: str, generation: int, starts: Mapping[str, Mapping[int, int]], counted_from: datetime | None
+    engine: Engine, name: str, generation: int, starts: Mapping[str, Mapping[int, int]], counted_from: datetime
 ) -> None:
-    """Puts a new checkpoint in force. It reads from `starts` and counts minutes from `counted_from` on; older ones stay. Idempotent."""
+    """Puts a new checkpoint in force. It reads from `starts`; minutes from `counted_from` on open again, others stay. Idempotent."""
     with engine.begin() as connection:
         read_state(connection, name, lock=True)
         connection.execute(
@@ -76,5 +76,7 @@ def begin_generation(
                 offsets={topic: {str(p): offset for p, offset in of.items()} for topic, of in starts.items()},
                 topic_ids={},
                 counted_from=counted_from,
+                closed_before=sa.func.least(queries.c.closed_before, counted_from),
             )
         )
+        connection.execute(sa.update(hours).where(hours.c.hour >= counted_from).values(closed_at=None))

@@ -15,7 +15,17 @@ from tests.e2e.stack import Stack, wait_until
 RECOVERY_SECONDS = 60
 RATE = 300
 LOAD_SECONDS = 40
-VICTIMS = ("broker", "ingestion", "land_bronze", "daemon", "code_server", "fork_server", "postgres", "serving")
+VICTIMS = (
+    "broker",
+    "ingestion",
+    "land_bronze",
+    "realtime_windows",
+    "daemon",
+    "code_server",
+    "fork_server",
+    "postgres",
+    "serving",
+)
 
 
 def start_load(stack: Stack, seed: int) -> "subprocess.Popen[str]":
@@ -50,7 +60,7 @@ def _kill(pid: int) -> None:
 def kill(stack: Stack, name: str) -> None:
     """Kills a service: the Spark driver and PostgreSQL with their children, a fork server alone (its runs go with it)."""
     pid = stack.processes()[name]["pid"]
-    if name in ("land_bronze", "postgres"):
+    if name in ("land_bronze", "realtime_windows", "postgres"):
         kill_tree(pid)
     else:
         _kill(pid)

@@ -100,7 +100,8 @@ class LiveBench:
 
     def is_noted(self, batch_id: int | None) -> bool:
         """Whether Spark has committed the batch: it is not repeated then."""
-        folder = Path(self.settings.windows_checkpoint_dir, "generation-0", "windows", "commits")
+        generation = f"generation-{open_state(self.engine).generation}"
+        folder = Path(self.settings.windows_checkpoint_dir, generation, "windows", "commits")
         return folder.joinpath(str(batch_id)).exists()
 
     def count_all(self, **overrides: Any) -> None:

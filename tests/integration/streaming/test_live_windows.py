@@ -1,14 +1,27 @@
 """Live windows count what an oracle counts, whatever is repeated, late or unreadable, and a replayed batch changes nothing."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from storage.live.state import open_state
+from storage.live.batches import close_before
+from storage.live.parity import compare_hour
+from storage.live.state import WINDOWS_QUERY, open_state
 from storage.live.tables import hours, left_out
-from tests.fixtures.live_records import HOUR, Sent, click, counts_of, expected_minutes, mixed, read_minutes_raw
+from tests.fixtures.lakehouse import open_lakehouse
+from tests.fixtures.live_records import (
+    HOUR,
+    Sent,
+    bronze_row,
+    click,
+    counts_of,
+    expected_minutes,
+    mixed,
+    read_minutes_raw,
+)
 from tests.integration.streaming.live_bench import LiveBench
 
 pytestmark = pytest.mark.integration
@@ -52,6 +65,20 @@ def test_minutes_are_what_an_oracle_counts_and_a_replayed_batch_changes_nothing(
     live_bench.wait(run)
     assert run.stop()
     assert counts_of(live_bench.engine) == expected_minutes(live_bench.sent)
+    assert_equal_to_gold(live_bench)
+
+
+def assert_equal_to_gold(bench: LiveBench) -> None:
+    """What Spark counted is what dbt publishes of the same records: sums and users too."""
+    close_before(bench.engine, WINDOWS_QUERY, HOUR + timedelta(hours=1))
+    lakehouse = open_lakehouse(bench.storage, checks=False)
+    lakehouse.land([bronze_row(record, bench.topic, partition, offset) for record, partition, offset in bench.places])
+    lakehouse.publish([HOUR])
+    report = compare_hour(bench.storage, bench.engine, HOUR, topic=bench.topic, remembered_seconds=600)
+    lakehouse.engine.dispose()
+    assert report.describe()["examples"] == []
+    assert report.ok
+    assert report.left_out == {"late": 2}
 
 
 @pytest.mark.feature("S0-9")
@@ -104,3 +131,32 @@ def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_wa
         [row] = connection.execute(select(hours)).all()
     assert row.hour == HOUR
     assert sum(row.offsets[live_bench.topic].values()) == 8
+
+
+def test_a_lost_checkpoint_is_refused_and_a_new_one_counts_the_unpublished_hours_again(live_bench: LiveBench) -> None:
+    from streaming.errors import StartRefusedError
+    from streaming.kafka_topics import read_offsets_at
+    from streaming.live_recovery import perform_recovery, plan_recovery
+
+    old = click("old", HOUR - timedelta(hours=30))
+    live_bench.send([old, *mixed(3, 100)])
+    live_bench.count_all()
+    before = counts_of(live_bench.engine)
+    shutil.rmtree(live_bench.settings.windows_checkpoint_dir)
+    with pytest.raises(StartRefusedError, match="tidemark recover realtime-windows"):
+        live_bench.start()
+
+    bootstrap = live_bench.storage.kafka_bootstrap_servers
+    plan = plan_recovery(
+        live_bench.engine,
+        lambda moment: read_offsets_at(bootstrap, live_bench.topic, moment),
+        HOUR + timedelta(minutes=20),
+    )
+    assert (plan.generation, plan.counted_from) == (1, HOUR)
+    assert sum(plan.starts[live_bench.topic].values()) == 1, "all but the old one"
+    for _ in range(2):
+        perform_recovery(live_bench.engine, plan)
+    live_bench.send([click("new", HOUR + timedelta(minutes=9))])
+    live_bench.count_all()
+    assert counts_of(live_bench.engine) == expected_minutes(live_bench.sent)
+    assert sum(counts_of(live_bench.engine).values()) == sum(before.values()) + 1
