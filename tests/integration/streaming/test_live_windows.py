@@ -1,12 +1,19 @@
 """Live windows count what an oracle counts, whatever is repeated, late or unreadable, and a replayed batch changes nothing."""
 
+import json
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import fastavro
 import pytest
 from sqlalchemy import select
 
+from ingestion.contracts.avro_wire import MAGIC, decodable
+from ingestion.contracts.formats import avro
+from ingestion.contracts.registry import CONTRACTS
 from storage.live.batches import close_before
 from storage.live.parity import compare_hour
 from storage.live.state import WINDOWS_QUERY, open_state
@@ -24,7 +31,17 @@ from tests.fixtures.live_records import (
 )
 from tests.integration.streaming.live_bench import LiveBench
 
-pytestmark = pytest.mark.integration
+DOWNLOAD_SCHEMA = json.dumps(decodable(json.dumps(avro.schema(CONTRACTS["download/1"]))))
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+
+def avro_download(event_id: str, at: datetime, schema_id: int, **changes: Any) -> Sent:
+    """A download as a client writes it in Avro: zero byte, id of the schema, datum."""
+    made = download(event_id, at, **changes)
+    datum = BytesIO()
+    fastavro.schemaless_writer(datum, fastavro.parse_schema(json.loads(DOWNLOAD_SCHEMA)), made.body)
+    return made.later(body=MAGIC + schema_id.to_bytes(4, "big") + datum.getvalue())
 
 
 def replay_last_batch(bench: LiveBench) -> None:
@@ -85,6 +102,8 @@ def assert_equal_to_gold(bench: LiveBench) -> None:
 def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_watermark(
     live_bench: LiveBench,
 ) -> None:
+    from streaming.live_run import LiveSource
+
     at = HOUR + timedelta(minutes=1)
     live_bench.send(
         [
@@ -99,10 +118,13 @@ def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_wa
                 received_after=timedelta(minutes=-30),
                 partition=0,
             ),
+            avro_download("avro", at, schema_id=7, partition=0),
+            avro_download("avro-unknown", at, schema_id=9, partition=0),
             Sent("odd\0name" * 200, at, {"user_id": "u", "platform": "web\0" * 300}, partition=0),
         ]
     )
-    run = live_bench.start(clock=lambda: HOUR + timedelta(minutes=15))
+    source = LiveSource(live_bench.topic, "events.dlq.v1", DOWNLOAD_SCHEMA, {7: DOWNLOAD_SCHEMA})
+    run = live_bench.start(source=source, clock=lambda: HOUR + timedelta(minutes=15))
     live_bench.wait(run)
     with live_bench.engine.connect() as connection:
         rows = connection.execute(select(left_out).order_by(left_out.c.kafka_offset)).all()
@@ -110,13 +132,16 @@ def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_wa
         (0, 1, "late", "late"),
         (0, 2, "delayed", "delayed"),
         (0, 3, "unreadable", "unreadable"),
+        (0, 6, "avro-unknown", "unreadable"),
     ]
     assert rows[0].occurred_at == at
     counts = counts_of(live_bench.engine)
     assert [keys for keys in counts if keys[2] == "rejected"] == [
         (HOUR + timedelta(minutes=1), "app-1", "rejected", ("occurred_in_future",))
     ]
-    assert counts[HOUR + timedelta(minutes=1), "app-1", "events", ("engagement", "click", "web")] == 1
+    assert counts[at, "app-1", "events", ("engagement", "click", "web")] == 1
+    assert counts[at, "app-1", "content", ("movie", "eu")] == 1
+    assert counts[at, "app-1", "error", ("eu", "none")] == 1
 
     assert open_state(live_bench.engine).closed_before == HOUR + timedelta(minutes=3)
 
@@ -130,7 +155,7 @@ def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_wa
     with live_bench.engine.connect() as connection:
         [row] = connection.execute(select(hours)).all()
     assert row.hour == HOUR
-    assert sum(row.offsets[live_bench.topic].values()) == 8
+    assert sum(row.offsets[live_bench.topic].values()) == 10
 
 
 def test_a_lost_checkpoint_is_refused_and_a_new_one_counts_the_unpublished_hours_again(live_bench: LiveBench) -> None:
