@@ -25,6 +25,7 @@ from tests.fixtures.live_records import (
     bronze_row,
     click,
     counts_of,
+    download,
     expected_minutes,
     mixed,
     read_minutes_raw,
