@@ -168,7 +168,9 @@ def _read(
 ) -> list[LiveWindow]:
     names = KEY_NAMES[breakdown]
     places = [names.index(name) + 1 for name in (names if by is None else by)]
-    keys = sa.literal_column("array[" + ", ".join(f"live.minutes.keys[{place}]" for place in places) + "]::text[]")
+    keys: sa.ColumnElement[Any] = sa.literal_column(
+        "array[" + ", ".join(f"live.minutes.keys[{place}]" for place in places) + "]::text[]"
+    )
     conditions = [
         *conditions,
         minutes.c.breakdown == breakdown.value,
