@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TIDEMARK_HOME ?= .tidemark
 FUZZ_SECONDS ?= 600
+TEST_PROCESSES ?= 2
 
 .PHONY: setup demo up down check test test-slow fuzz bench docs features lock clean
 
@@ -22,7 +23,7 @@ check: setup  ## everything that needs no running service
 	@$(BIN)/python -m scripts.check
 
 test: check  ## every check and every test
-	@$(BIN)/pytest -m "not slow" --durations=15
+	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder --durations=15
 	@$(BIN)/python -m tests.features --brief
 
 test-slow: setup  ## the long suites: kills of a running stack, imports of real files, late events end to end

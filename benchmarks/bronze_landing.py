@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion.contracts import headers
 from ingestion.contracts.clocks import format_utc
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC, TopicNames
 from ingestion.generators import EngagementStream, StreamPlan
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     from streaming.transforms import LandingRules, to_bronze
     from streaming.writers import BronzeWriter
 
-    query = landing_queries(settings)[0]
+    query = landing_queries(TopicNames(), settings)[0]
     table = BronzeTable(spark, str(folder / "bronze"))
     table.create()
     rules = LandingRules(DEAD_LETTER_TOPIC, (engagement.CONTRACT,), date(2015, 1, 1))

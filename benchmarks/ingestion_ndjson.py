@@ -27,6 +27,7 @@ import psutil
 from benchmarks.events import EVENT_BYTES, engagement_lines
 from benchmarks.figures import report
 from benchmarks.raw_http import post_request, send_all
+from ingestion.contracts.topics import LIVE_TOPIC
 from local_stack.broker import running_broker
 from local_stack.ports import free_port
 from local_stack.topics import create_topics
@@ -49,13 +50,14 @@ def serve(bootstrap: str, port: int) -> None:
     from ingestion.settings import IngestionSettings
     from ingestion.sinks.kafka import KafkaSink
     from runtime.logs import configure_logs
+    from storage.settings import StorageSettings
 
     configure_logs("ingestion", "production")
+    storage = StorageSettings(kafka_bootstrap_servers=bootstrap)
     settings = IngestionSettings(port=port, rate_limit_requests=0)  # what is sent here is over any sensible limit
-    run(
-        create_app(settings, KafkaSink(sink_settings(settings, bootstrap)), InMemoryKeyRing({}), InMemoryLedger()),
-        settings,
-    )
+    sink = KafkaSink(sink_settings(settings, storage))
+    app = create_app(settings, sink, InMemoryKeyRing({}), InMemoryLedger())
+    run(app, app.state.protocol, settings)
 
 
 def produce(bootstrap: str, lines: list[bytes], pipe: Connection) -> None:
@@ -65,8 +67,9 @@ def produce(bootstrap: str, lines: list[bytes], pipe: Connection) -> None:
 
     from ingestion.api.__main__ import sink_settings
     from ingestion.settings import IngestionSettings
+    from storage.settings import StorageSettings
 
-    config = sink_settings(IngestionSettings(), bootstrap).producer_config()
+    config = sink_settings(IngestionSettings(), StorageSettings(kafka_bootstrap_servers=bootstrap)).producer_config()
     producer = Producer({**config, "queue.buffering.max.messages": 10_000_000, "queue.buffering.max.kbytes": 2_000_000})
     received_at = datetime.now(UTC).isoformat().encode()
     while pipe.recv():
@@ -82,7 +85,7 @@ def produce(bootstrap: str, lines: list[bytes], pipe: Connection) -> None:
                 ("ce_dataschema", b"engagement/1"),
                 ("ce_receivedat", received_at),
             ]
-            producer.produce("events.raw.v1", line, event["user_id"], headers=headers)
+            producer.produce(LIVE_TOPIC, line, event["user_id"], headers=headers)
         producer.flush()
         pipe.send(time.perf_counter() - started)
 

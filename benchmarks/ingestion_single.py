@@ -24,6 +24,7 @@ from benchmarks.figures import report
 from benchmarks.http_load import Connections, Load
 from benchmarks.ingestion_ndjson import serve, wait_until_healthy
 from benchmarks.raw_http import post_request
+from ingestion.contracts.topics import IMPORT_TOPIC
 from local_stack.broker import running_broker
 from local_stack.ports import free_port
 from local_stack.topics import create_topics
@@ -41,7 +42,6 @@ ROUND_TRIPS = 300
 
 def serve_echo(port: int) -> None:
     """The other side."""
-    from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
 
     from ingestion.api.__main__ import serve as run
@@ -49,7 +49,9 @@ def serve_echo(port: int) -> None:
     from ingestion.api.metrics import Metrics
     from ingestion.settings import IngestionSettings
 
-    async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
         body = b""
         while True:
             message = await receive()
@@ -61,10 +63,7 @@ def serve_echo(port: int) -> None:
         await send({"type": "http.response.body", "body": body})
 
     settings = IngestionSettings(port=port)
-    app = FastAPI()
-    app.state.connection_guard = make_guard(settings, Metrics())
-    app.middleware_stack = echo
-    run(app, settings)
+    run(echo, make_guard(settings, Metrics()).protocol(), settings)
 
 
 def round_trip_p99(bootstrap: str) -> float:
@@ -73,12 +72,15 @@ def round_trip_p99(bootstrap: str) -> float:
 
     from ingestion.api.__main__ import sink_settings
     from ingestion.settings import IngestionSettings
+    from storage.settings import StorageSettings
 
-    producer = Producer(sink_settings(IngestionSettings(), bootstrap).producer_config())
+    producer = Producer(
+        sink_settings(IngestionSettings(), StorageSettings(kafka_bootstrap_servers=bootstrap)).producer_config()
+    )
     durations = []
     for number in range(ROUND_TRIPS):
         started = time.perf_counter()
-        producer.produce("events.import.v1", b"x" * 400, str(number))
+        producer.produce(IMPORT_TOPIC, b"x" * 400, str(number))
         producer.flush()
         durations.append(time.perf_counter() - started)
     return sorted(durations)[int(ROUND_TRIPS * 0.99)]

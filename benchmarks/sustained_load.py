@@ -22,7 +22,6 @@ from deltalake import DeltaTable
 from sqlalchemy import Engine
 
 from benchmarks.figures import report
-from ingestion.contracts.topics import LIVE_TOPIC
 from storage.control import make_engine
 from storage.publications import latest
 from storage.settings import StorageSettings
@@ -86,7 +85,8 @@ def watch(stack_settings: StorageSettings, bronze: Marks, gold: Marks, is_over: 
     while not is_over():
         now = time.monotonic()
         if now - last_mark >= 1:
-            ends = read_end_offsets(stack_settings, (LIVE_TOPIC,)).get(LIVE_TOPIC, {})
+            live = stack_settings.live_topic
+            ends = read_end_offsets(stack_settings, (live,)).get(live, {})
             bronze.pending.append((now, ends))
             gold.pending.append((now, ends))
             last_mark = now
@@ -99,7 +99,7 @@ def landed(settings: StorageSettings) -> Offsets:
     """The live offsets that the newest commit carries; cheaper than the product's reader, which also finds them in older commits."""
     newest = DeltaTable(settings.bronze_uri).history(1)[0]
     offsets = json.loads(newest.get("userMetadata") or "{}").get("offsets", {})
-    return {int(part): offset for part, offset in offsets.get(LIVE_TOPIC, {}).items()}
+    return {int(part): offset for part, offset in offsets.get(settings.live_topic, {}).items()}
 
 
 def look(settings: StorageSettings, engine: Engine, bronze: Marks, gold: Marks) -> None:
@@ -107,7 +107,9 @@ def look(settings: StorageSettings, engine: Engine, bronze: Marks, gold: Marks) 
     bronze.cover(landed(settings), time.monotonic())
     publication = latest(engine)
     if publication:
-        reached = {int(part): offset for part, offset in publication.highest_offsets.get(LIVE_TOPIC, {}).items()}
+        reached = {
+            int(part): offset for part, offset in publication.highest_offsets.get(settings.live_topic, {}).items()
+        }
         gold.cover(reached, time.monotonic())
 
 

@@ -30,7 +30,7 @@ class Finding:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Data as JSON on stdout.")] = False) -> None:
-    """Check Java, Python, disk space, ports and jars. Exit 1 when something would keep the stack from running."""
+    """Check Java, Python, disk space, settings, ports and jars. Exit 1 when something would keep the stack from running."""
     from local_stack.settings import StackSettings
 
     findings = examine(StackSettings())
@@ -63,7 +63,7 @@ def examine(settings: "StackSettings") -> list[Finding]:
     """All findings. Ports count only while this home's own stack is down."""
     from local_stack.status_file import holder_pid
 
-    findings = [_examine_python(), _examine_java(), _examine_disk(settings), _examine_jars()]
+    findings = [_examine_python(), _examine_java(), _examine_disk(settings), _examine_jars(), _examine_settings()]
     if holder_pid(settings) is None:
         findings += _examine_ports(settings)
     return findings
@@ -106,6 +106,20 @@ def _examine_jars() -> Finding:
     except RequirementError as error:
         return Finding("jars", False, str(error))
     return Finding("jars", True, f"{len(jars.spark)} for Spark, {len(jars.broker)} for the broker")
+
+
+def _examine_settings() -> Finding:
+    """Those that every process reads; the others' own are told by the process that reads them."""
+    from pydantic import ValidationError
+
+    from runtime.settings import describe_invalid
+    from storage.settings import StorageSettings
+
+    try:
+        topics = StorageSettings().topics
+    except ValidationError as error:
+        return Finding("settings", False, describe_invalid(error))
+    return Finding("settings", True, f"events in topic {topics.live}, dead letters in {topics.dead_letters}")
 
 
 def _examine_ports(settings: "StackSettings") -> list[Finding]:

@@ -96,14 +96,14 @@ class _Run:
     def _import(self, bar: "Progress", again: bool) -> dict[str, Any]:
         from ingestion.importers.runner import Importer
         from ingestion.importers.state import ImportState, PostgresStore, fingerprint, only_importer
-        from ingestion.settings import IngestionSettings
         from storage.control.engine import make_engine
         from storage.settings import StorageSettings
 
-        settings, storage = IngestionSettings(), StorageSettings()
+        storage = StorageSettings()
+        topics = storage.topics
         engine = make_engine(storage, pool_size=2)
         import_id = fingerprint(self.file, self.mapping, self.app_id, lambda _: None)
-        store = PostgresStore(engine, import_id, self.file.name, settings.import_topic, settings.dead_letter_topic)
+        store = PostgresStore(engine, import_id, self.file.name, topics.imports, topics.dead_letters)
         try:
             with only_importer(engine, import_id):
                 state = store.load()
@@ -113,7 +113,7 @@ class _Run:
                     store.save(ImportState(), [])
                 elif state.row_number:
                     self.console.print(f"going on after row {state.row_number}")
-                sink = _open_sink(storage.kafka_bootstrap_servers, settings.import_topic)
+                sink = _open_sink(storage.kafka_bootstrap_servers, topics.imports)
                 try:
                     # Rows that an earlier run kept as dead letters are not kept twice.
                     plan = self._plan(keeps_rejected=not state.is_finished)
@@ -126,16 +126,15 @@ class _Run:
 
     def _plan(self, *, keeps_rejected: bool = True) -> "ImportPlan":
         from ingestion.importers.runner import ImportPlan
-        from ingestion.settings import IngestionSettings
         from storage.settings import StorageSettings
 
-        settings = IngestionSettings()
+        settings = StorageSettings()
         return ImportPlan(
             self.mapping,
             self.app_id,
-            settings.import_topic,
-            settings.dead_letter_topic,
-            StorageSettings().first_day,
+            settings.topics.imports,
+            settings.topics.dead_letters,
+            settings.first_day,
             keeps_rejected=keeps_rejected,
         )
 

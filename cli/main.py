@@ -5,8 +5,15 @@ service is unreachable, 4 not in time.
 """
 
 import importlib
+import sys
 
 import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from runtime.settings import describe_invalid
+
+EXIT_USAGE = 2
 
 # In the order of `tidemark --help`.
 COMMAND_MODULES = (
@@ -38,8 +45,12 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point of the `tidemark` script."""
-    build_app()()
+    """Entry point of the `tidemark` script. Exit 2 for settings that are not valid, whichever command reads them."""
+    try:
+        build_app()()
+    except ValidationError as error:
+        Console(stderr=True).print(describe_invalid(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":

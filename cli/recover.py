@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ingestion.contracts.topics import LIVE_TOPIC
-
 if TYPE_CHECKING:
     from streaming.recovery import RecoveryPlan
 
@@ -69,7 +67,7 @@ def recover_realtime_windows(
     try:
         plan = plan_recovery(
             engine,
-            lambda moment: read_offsets_at(storage.kafka_bootstrap_servers, LIVE_TOPIC, moment),
+            lambda moment: read_offsets_at(storage.kafka_bootstrap_servers, storage.topics.live, moment),
             datetime.now(UTC),
         )
     except KafkaUnreachableError as error:
@@ -95,14 +93,13 @@ def plan_and_perform(*, dry_run: bool) -> "tuple[RecoveryPlan, bool]":
     """The plan, and whether it was carried out: never on a dry run, nor when landing can start as things are."""
     from storage.settings import StorageSettings
     from streaming.kafka_topics import EndOffsetReader, wait_for_topics
-    from streaming.landing import TOPICS
     from streaming.recovery import Recovery
     from streaming.session import build_spark
     from streaming.settings import StreamingSettings
 
     storage, settings = StorageSettings(), StreamingSettings()
-    topics = wait_for_topics(storage.kafka_bootstrap_servers, TOPICS, timeout_seconds=KAFKA_WAIT_SECONDS)
-    reader = EndOffsetReader(storage.kafka_bootstrap_servers, TOPICS)
+    topics = wait_for_topics(storage.kafka_bootstrap_servers, storage.topics.landed, timeout_seconds=KAFKA_WAIT_SECONDS)
+    reader = EndOffsetReader(storage.kafka_bootstrap_servers, storage.topics.landed)
     ends = reader.read()
     reader.close()
     spark = build_spark(settings, "tidemark-recover")

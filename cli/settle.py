@@ -56,7 +56,6 @@ def wait_until_settled(
     clock: Callable[[], float] = time.monotonic,
 ) -> str | None:
     """None once everything that Kafka held at the call is published and read; else what it still waited for when the time was over."""
-    from ingestion.contracts.topics import TOPICS
     from storage import publications
     from storage.control import make_engine
     from storage.settings import StorageSettings
@@ -65,7 +64,7 @@ def wait_until_settled(
     settings = StorageSettings()
     engine = make_engine(settings, pool_size=1)
     try:
-        target = Target(read_end_offsets(settings, tuple(topic.name for topic in TOPICS)))
+        target = Target(read_end_offsets(settings, settings.topics.landed))
         deadline = clock() + timeout_seconds
         landed_version: int | None = None
         while True:

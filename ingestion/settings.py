@@ -5,8 +5,6 @@ from ipaddress import ip_address
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
-from runtime.aliases import named
 from runtime.settings import ENVIRONMENT_NAMES, Environment
 
 
@@ -24,21 +22,9 @@ class IngestionSettings(BaseSettings):
         validation_alias=ENVIRONMENT_NAMES,
         description="In production every request needs a key, also on loopback.",
     )
-    live_topic: str = Field(
-        default=LIVE_TOPIC,
-        validation_alias=named("TIDEMARK_INGESTION_LIVE_TOPIC", "KAFKA_TOPIC"),
-        description="Topic of live events. Landing reads the default: another name is for consumers of your own.",
+    downloads_app_id: str = Field(
+        default="public", description="App that the downloads on the downloads topic belong to."
     )
-    import_topic: str = Field(default=IMPORT_TOPIC, description="Topic of imported history.")
-    dead_letter_topic: str = Field(
-        default=DEAD_LETTER_TOPIC,
-        validation_alias=named("TIDEMARK_INGESTION_DEAD_LETTER_TOPIC", "KAFKA_DLQ_TOPIC"),
-        description="Topic that keeps rejected events. Landing reads the default.",
-    )
-    downloads_topic: str = Field(
-        default=DOWNLOADS_TOPIC, description="Topic to which clients write downloads in Avro themselves."
-    )
-    downloads_app_id: str = Field(default="public", description="App that the downloads on that topic belong to.")
     single_body_max_bytes: int = Field(
         default=1024 * 1024, ge=1024, le=1_900_000, description="Largest single event; a Kafka record holds 2 MiB."
     )

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from ingestion.contracts.topics import TopicNames
 from local_stack.ports import LOOPBACK
 from local_stack.settings import StackSettings
 from runtime.aliases import second_names
-from storage.settings import BUCKET_PATHS, StorageSettings
+from storage.settings import BUCKET_PATHS, TOPIC_VARIABLES, StorageSettings
 
 PREFIX = "TIDEMARK_"
 # Set by `tidemark env` beside the values of a stack, so that another stack started from that shell does not take them for the user's own.
@@ -24,13 +25,14 @@ BUCKET_VARIABLE = "TIDEMARK_STORAGE_S3_BUCKET"
 
 
 def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str, str]:
-    """The values that follow from home and ports alone. Pure."""
+    """The values that follow from home and ports alone, and the topics' names: whoever reads the file means this stack's. Pure."""
     home, ports = settings.home, settings.ports
     server = f"postgresql://tidemark:{password}@{LOOPBACK}:{ports.postgres}"
     return {
         "TIDEMARK_HOME": str(home),
         "TIDEMARK_PORT_OFFSET": str(settings.port_offset),
         "TIDEMARK_KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{ports.kafka}",
+        **{TOPIC_VARIABLES[role]: name for role, name in TopicNames().by_role.items()},
         "TIDEMARK_STORAGE_DATABASE_URL": f"{server}/tidemark",
         "TIDEMARK_STORAGE_BRONZE_URI": str(home / "bronze" / "events"),
         "TIDEMARK_STORAGE_LAKE_URI": str(home / "lake"),

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from local_stack import environment
 from local_stack.cache import exclusive
+from local_stack.errors import StartError
 from local_stack.postgres import create_database
 from local_stack.settings import PROJECT_ROOT, StackSettings
+from runtime.settings import exit_on_invalid_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,10 +30,14 @@ DBT_OUTPUT = ("target", "logs", "dbt_packages", "__pycache__")
 
 
 def initialise_database() -> None:
-    """Databases, control tables, and the demo app's two keys, which are made once and kept in endpoints.json."""
-    from storage.control import make_engine, migrate
+    """Databases, control tables, and the demo app's two keys, which are made once and kept in endpoints.json.
+
+    Raises: StartError when events were acknowledged into topics that no setting names any more; no service has started then.
+    """
+    from storage.control import acknowledged, make_engine, migrate
     from storage.control.keys import KeyKind, KeyRing
     from storage.settings import StorageSettings
+    from storage.topic_changes import describe_unnamed
 
     settings, stack = StorageSettings(), dict(os.environ)
     if environment.uses_own_postgres(stack, StackSettings()):
@@ -41,6 +47,9 @@ def initialise_database() -> None:
     migrate(settings)
     engine = make_engine(settings, pool_size=1)
     try:
+        problems = describe_unnamed(acknowledged.read_topics(engine), settings.topics)
+        if problems:
+            raise StartError("; ".join(problems))
         ring, known = KeyRing(engine), environment.read_endpoints(StackSettings())
         kinds: dict[str, KeyKind] = {"write_key": "write", "read_key": "read"}
         keys = {
@@ -69,7 +78,8 @@ def initialise_topics() -> None:
     from local_stack.topics import create_topics
     from storage.settings import StorageSettings
 
-    create_topics(StorageSettings().kafka_bootstrap_servers)
+    settings = StorageSettings()
+    create_topics(settings.kafka_bootstrap_servers, settings.topics.specs)
 
 
 def initialise_models() -> None:
@@ -110,7 +120,11 @@ def main() -> None:
     """Runs the step named by the only argument."""
     if len(sys.argv) != 2 or sys.argv[1] not in STEPS:
         sys.exit(f"usage: python -m local_stack.initialise {'|'.join(STEPS)}")
-    STEPS[sys.argv[1]]()
+    try:
+        with exit_on_invalid_settings():
+            STEPS[sys.argv[1]]()
+    except StartError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -16,14 +16,13 @@ from local_stack import child
 from local_stack.log_files import last_line, open_log
 from local_stack.marks import VARIABLE, kill_marked
 from local_stack.process_spec import ProcessSpec
+from runtime.settings import EXIT_CONFIGURATION
 
 FIRST_BACKOFF_SECONDS = 0.5
 # Short enough that a dependency that came back is used again well within the promised minute.
 LONGEST_BACKOFF_SECONDS = 15.0
 CRASHES_OF_A_LOOP = 5
 STABLE_AFTER_SECONDS = 60.0
-# A service's way to say that it must not start as things are (EX_CONFIG of sysexits.h): reported as a loop at once.
-EXIT_CONFIGURATION = 78
 POLL_STARTING_SECONDS = 0.25
 POLL_READY_SECONDS = 5.0
 

@@ -15,7 +15,9 @@ CONNECT_TIMEOUT_SECONDS = 30.0
 def create_topics(
     bootstrap: str, specs: "Sequence[TopicSpec] | None" = None, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
 ) -> list[str]:
-    """Creates what is missing and gives its names; every topic has a leader for each partition afterwards. Idempotent.
+    """Creates what is missing of `specs` (default: every topic under its default name) and gives its names. Idempotent.
+
+    Every topic has a leader for each partition afterwards.
 
     Raises: StartError when the broker does not answer in time.
     """
@@ -23,9 +25,9 @@ def create_topics(
     from kafka.errors import KafkaError
 
     if specs is None:
-        from ingestion.contracts.topics import INLETS, TOPICS
+        from ingestion.contracts.topics import TopicNames
 
-        specs = (*TOPICS, *INLETS)
+        specs = TopicNames().specs
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:

@@ -22,7 +22,7 @@ def feed_new_commits(settings: StorageSettings, engine: Engine, now: datetime) -
     """Records the hours that commits since the cursor touched. Idempotent; two feeders at once cannot both record."""
     from storage.bronze import latest_version, touched_hours
 
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     cursor = read_cursor(engine)
     if version is None or (cursor is not None and cursor >= version):
         return Arrival(version, 0)

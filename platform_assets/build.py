@@ -48,6 +48,8 @@ class BuildPlan:
             "TIDEMARK_BUILD_EXTENSIONS_DIR": _absolute(str(settings.extensions_dir)),
             "TIDEMARK_BUILD_AVRO_SCHEMAS": str(self.avro_schemas_file.resolve()),
             "TIDEMARK_BUILD_HOURS": json.dumps([f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in self.window.hours]),
+            **({"AWS_REGION": settings.aws_region} if settings.aws_region else {}),
+            **({"AWS_PROFILE": settings.aws_profile} if settings.aws_profile else {}),
         }
 
     def dbt_arguments(self) -> list[str]:
@@ -133,7 +135,7 @@ class Builder:
 
         # The base first: bronze only grows, so the version is never older than what the base has read.
         base = current_base(self._engine)
-        version = latest_version(self._settings.bronze_uri)
+        version = latest_version(self._settings)
         if version is None:
             raise NothingLandedError(
                 f"There is no bronze table at {self._settings.bronze_uri} yet. Send an event, and see `tidemark status`."

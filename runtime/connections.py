@@ -17,6 +17,8 @@ import uvicorn.protocols.http.flow_control
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from runtime.gathered_writes import GatheredWrites
+
 _SWEEP_SECONDS = 1.0
 # How long a refused client may go on sending before the connection is closed under it: closing at once resets it, answer unread.
 _LINGER_SECONDS = 1.0
@@ -108,6 +110,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, GatheredWrites(transport, self.loop))
         self._phase, self._is_refused = _IDLE, False
         self._breach: Refusal | None = None
         self._running: RequestResponseCycle | None = None
@@ -131,7 +134,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._phase == _HEAD:
             self._head_bytes += len(data)
             if self._head_bytes > self.guard.limits.head_max_bytes and not self._is_refused:
-                self._refuse(Refusal.LARGE_HEAD)
+                self.refuse(Refusal.LARGE_HEAD)
 
     def on_message_begin(self) -> None:
         HttpToolsProtocol.on_message_begin(self)
@@ -150,14 +153,24 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._stop_parser(Refusal.LARGE_HEAD)
         if len(self.pipeline) >= limits.max_pipelined:
             self._stop_parser(Refusal.TOO_MANY_PIPELINED)
-        HttpToolsProtocol.on_headers_complete(self)
+        self.begin_request()
         self._phase = _BODY
         self._since = self._heard_at
+
+    def begin_request(self) -> None:
+        """The head is good: on to the application."""
+        HttpToolsProtocol.on_headers_complete(self)
 
     def on_message_complete(self) -> None:
         self._phase = _IDLE
         self._since = self._heard_at
         HttpToolsProtocol.on_message_complete(self)
+
+    def note_complete(self, cycle: RequestResponseCycle) -> None:
+        """A request is whole and `cycle` stands for its answer, without uvicorn's own way."""
+        self._phase = _IDLE
+        self._since = self._heard_at
+        self._running = cycle
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -169,7 +182,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature; its words are the same for everything
         """Called where the parser gave up, by itself or stopped."""
-        self._refuse(self._breach or Refusal.MALFORMED)
+        self.refuse(self._breach or Refusal.MALFORMED)
 
     def _stop_parser(self, breach: Refusal) -> None:
         self._breach = breach
@@ -190,15 +203,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self._since += _SWEEP_SECONDS
         if self._phase == _HEAD:
             if now - self._since > limits.head_timeout_seconds:
-                self._refuse(Refusal.SLOW_HEAD)
+                self.refuse(Refusal.SLOW_HEAD)
         elif self._phase == _BODY:
             if now - self._since > limits.body_timeout_seconds or now - self._heard_at > limits.body_silence_seconds:
-                self._refuse(Refusal.SLOW_BODY)
+                self.refuse(Refusal.SLOW_BODY)
         elif self._running is None or self._running.response_complete:
             # uvicorn's own timer ends with the first byte, also with one that begins no request.
             allowed = limits.head_timeout_seconds if self._running is None else limits.keep_alive_seconds
             if now - self._since > allowed + _SWEEP_SECONDS:
-                self.guard.note(Refusal.IDLE)
+                if self._running is None:
+                    self.guard.note(Refusal.IDLE)
                 self.transport.close()
         else:
             self._since = now
@@ -210,7 +224,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._unread_bytes, self._read_at = unread_bytes, now
         return now - self._read_at > self.guard.limits.answer_silence_seconds
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Answers if the client can tell what the answer belongs to, and ends the connection."""
         self._is_refused = True
         self.guard.note(refusal)

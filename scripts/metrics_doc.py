@@ -68,9 +68,8 @@ def render() -> str:
 def _of_registry(registry: CollectorRegistry) -> Iterator[Row]:
     # The library tells names of labels only with samples, which a fresh registry does not have.
     for collector in list(registry._collector_to_names):
-        assert isinstance(collector, MetricWrapperBase)
         for family in collector.describe():
-            yield _row(family, collector._labelnames)
+            yield _row(family, (collector if isinstance(collector, MetricWrapperBase) else family)._labelnames)
 
 
 def _of_families(families: Iterable[Metric]) -> Iterator[Row]:

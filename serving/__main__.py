@@ -6,6 +6,7 @@ import uvicorn
 
 from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
+from runtime.settings import exit_on_invalid_settings
 from serving.app import create_app
 from serving.settings import ServingSettings
 from storage.control.token_settings import TokenSettings
@@ -17,11 +18,12 @@ GRACE_SECONDS = 10
 
 def main() -> None:
     """Serves."""
-    settings = ServingSettings()
+    with exit_on_invalid_settings():
+        settings, storage, tokens = ServingSettings(), StorageSettings(), TokenSettings()
     configure_logs("analytics", settings.environment)
     log_conflicts(os.environ, ServingSettings, StorageSettings)
     uvicorn.run(
-        create_app(settings, StorageSettings(), tokens=make_tokens(TokenSettings())),
+        create_app(settings, storage, tokens=make_tokens(tokens)),
         host=settings.host,
         port=settings.port,
         access_log=False,

@@ -6,7 +6,6 @@ attachment: the next try opens a new one, so a restarted PostgreSQL heals withou
 by a thread that asks the catalog a few times per second and opens the new one before readers are sent to it; it never goes back.
 """
 
-import os
 import shutil
 import threading
 import time
@@ -24,7 +23,6 @@ from serving.catalog import PublicationCatalog
 from serving.errors import ExpiredPublicationError, ServingError, UnavailableError, UnknownPublicationError
 from storage.duckdb_session import configure, connect_in_memory, load_extensions
 from storage.lake import attach_statement
-from storage.object_store import object_store_secret
 from storage.publications import Publication
 from storage.settings import StorageSettings
 
@@ -101,10 +99,7 @@ class SnapshotPool:
         configure(self._root, self._storage)
         self._root.execute(f"SET temp_directory='{self._spill_dir}'")
         self._root.execute("SET parquet_metadata_cache=true")
-        s3 = ("httpfs",) if "s3://" in self._storage.lake_uri else ()
-        load_extensions(self._root, self._storage, (*EXTENSIONS, *s3))
-        if s3:
-            self._root.execute(object_store_secret(os.environ))
+        load_extensions(self._root, self._storage, EXTENSIONS)
         self._thread = threading.Thread(target=self._watch, name="publication-watch", daemon=True)
         self._thread.start()
 

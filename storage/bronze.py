@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import duckdb
 
 from storage.duckdb_session import open_session
+from storage.object_store import delta_options
 from storage.settings import StorageSettings
 
 LOG_SEARCH_DEPTH = 200
@@ -51,20 +52,21 @@ class Touch:
     query: str
 
 
-def latest_version(uri: str) -> int | None:
+def latest_version(settings: StorageSettings) -> int | None:
     """The newest Delta version, or None while there is no table."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        return int(DeltaTable(uri, without_files=True).version())
+        options = delta_options(settings)
+        return int(DeltaTable(settings.bronze_uri, storage_options=options, without_files=True).version())
     except TableNotFoundError:
         return None
 
 
 def landed_offsets(settings: StorageSettings, version: int | None = None) -> dict[str, dict[int, int]]:
     """The highest landed offset per topic and partition at `version` (default: the newest). Empty before the first commit."""
-    newest = latest_version(settings.bronze_uri) if version is None else version
+    newest = latest_version(settings) if version is None else version
     if newest is None:
         return {}
     with open_session(settings) as session:
@@ -80,7 +82,7 @@ def row_counts_by_date(settings: StorageSettings, version: int | None = None) ->
     """Rows per event_date from file statistics alone: good for planning, not a ledger."""
     from deltalake import DeltaTable
 
-    table = DeltaTable(settings.bronze_uri, version=version)
+    table = DeltaTable(settings.bronze_uri, version=version, storage_options=delta_options(settings))
     counts: dict[date, int] = {}
     actions = table.get_add_actions(flatten=True)
     names = actions.schema.names

@@ -102,7 +102,7 @@ class Trial:
 
 def plan_days(settings: StorageSettings, days: int) -> tuple[int, dict[date, int]]:
     """(Delta version, rows by date) of the newest `days` dates that hold rows, oldest first. Raises: NoBronzeError."""
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     if version is None:
         raise NoBronzeError(f"there is no bronze at {settings.bronze_uri}")
     counts = {day: rows for day, rows in row_counts_by_date(settings, version).items() if rows}

@@ -3,13 +3,12 @@
 What is attached to the connection is the caller's business (see `storage.lake`).
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import duckdb
 
-from storage.object_store import object_store_secret
+from storage.object_store import is_remote, object_store_secret, read_access
 from storage.settings import StorageSettings
 
 DEFAULT_EXTENSIONS = ("delta",)
@@ -25,14 +24,20 @@ def connect_in_memory() -> duckdb.DuckDBPyConnection:
 
 
 def load_extensions(connection: duckdb.DuckDBPyConnection, settings: StorageSettings, names: Iterable[str]) -> None:
-    """Loads extensions out of their wheels. Idempotent; unpacks into `extensions_dir` at the first use."""
+    """Loads extensions out of their wheels, and what opens an object store where an address is in one. Idempotent.
+
+    Unpacks into `extensions_dir` at the first use. Raises: ObjectStoreError.
+    """
     from duckdb_extensions import import_extension
 
+    remote = is_remote(settings.bronze_uri, settings.lake_uri)
     settings.extensions_dir.mkdir(parents=True, exist_ok=True)
     connection.execute(f"SET extension_directory='{settings.extensions_dir}'")
-    for name in names:
+    for name in (*names, *(("httpfs",) if remote else ())):
         import_extension(name, con=connection)
         connection.execute(f"LOAD {name}")
+    if remote:
+        connection.execute(object_store_secret(read_access(settings)))
 
 
 def configure(connection: duckdb.DuckDBPyConnection, settings: StorageSettings) -> None:
@@ -49,15 +54,10 @@ def open_session(
     settings: StorageSettings, extensions: Iterable[str] = DEFAULT_EXTENSIONS
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory connection for one piece of work, closed after it."""
-    wanted = list(extensions)
-    if settings.bronze_uri.startswith("s3://") or settings.lake_uri.startswith("s3://"):
-        wanted.append("httpfs")
     connection = connect_in_memory()
     try:
         configure(connection, settings)
-        load_extensions(connection, settings, wanted)
-        if "httpfs" in wanted:
-            connection.execute(object_store_secret(os.environ))
+        load_extensions(connection, settings, extensions)
         yield connection
     finally:
         connection.close()

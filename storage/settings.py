@@ -10,16 +10,37 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingestion.contracts.topics import (
+    DEAD_LETTER_TOPIC,
+    DOWNLOADS_TOPIC,
+    IMPORT_TOPIC,
+    LIVE_TOPIC,
+    TopicNames,
+    problems_of,
+)
 from runtime.aliases import named
 
+AWS_REGION_NAMES = named("TIDEMARK_STORAGE_AWS_REGION", "AWS_REGION")
+AWS_PROFILE_NAMES = named("TIDEMARK_STORAGE_AWS_PROFILE", "AWS_PROFILE")
 BUCKET_PATHS = {"bronze_uri": "bronze/events", "lake_uri": "lake"}
+TOPIC_VARIABLES = {
+    "live": "TIDEMARK_KAFKA_TOPIC",
+    "imports": "TIDEMARK_KAFKA_IMPORT_TOPIC",
+    "dead_letters": "TIDEMARK_KAFKA_DLQ_TOPIC",
+    "downloads": "TIDEMARK_KAFKA_DOWNLOADS_TOPIC",
+}
+"""The setting that names the topic of each role."""
 
 
 class StorageSettings(BaseSettings):
-    """Addresses of the broker, the database, bronze and the lake. Every one is a setting, so that a cluster is only other values."""
+    """The broker's address and topics, the database, bronze and the lake. Every one is a setting: a cluster is only other values."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TIDEMARK_STORAGE_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="TIDEMARK_STORAGE_",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # the database's address holds a password
     )
 
     database_url: str = Field(
@@ -31,6 +52,14 @@ class StorageSettings(BaseSettings):
         default="",
         validation_alias=named("TIDEMARK_STORAGE_S3_BUCKET", "S3_BUCKET"),
         description="Bucket of bronze (bronze/events) and lake (lake), for each of the two addresses that is not given.",
+    )
+    aws_region: str = Field(
+        default="", validation_alias=AWS_REGION_NAMES, description="Region of the bucket. Empty: the profile's own."
+    )
+    aws_profile: str = Field(
+        default="",
+        validation_alias=AWS_PROFILE_NAMES,
+        description="Profile of AWS's config files with keys, region and endpoint; AWS_ACCESS_KEY_ID and the like win.",
     )
     bronze_uri: str = Field(
         default=".tidemark/bronze/events", description="Delta table of raw records: a path or s3://."
@@ -45,6 +74,24 @@ class StorageSettings(BaseSettings):
         default="127.0.0.1:9092",
         validation_alias=named("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"),
         description="Kafka brokers, host:port separated by commas.",
+    )
+    live_topic: str = Field(
+        default=LIVE_TOPIC,
+        validation_alias=named(TOPIC_VARIABLES["live"], "KAFKA_TOPIC"),
+        description="Topic of live events.",
+    )
+    import_topic: str = Field(
+        default=IMPORT_TOPIC, validation_alias=TOPIC_VARIABLES["imports"], description="Topic of imported history."
+    )
+    dead_letter_topic: str = Field(
+        default=DEAD_LETTER_TOPIC,
+        validation_alias=named(TOPIC_VARIABLES["dead_letters"], "KAFKA_DLQ_TOPIC"),
+        description="Topic that keeps rejected events.",
+    )
+    downloads_topic: str = Field(
+        default=DOWNLOADS_TOPIC,
+        validation_alias=TOPIC_VARIABLES["downloads"],
+        description="Topic to which clients write downloads in Avro themselves.",
     )
     first_day: date = Field(
         default=date(2015, 1, 1), description="First UTC day of occurred_at; older events are rejected."
@@ -62,6 +109,18 @@ class StorageSettings(BaseSettings):
         default="1GB", description="Memory one DuckDB connection may use before it spills."
     )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of one DuckDB connection.")
+
+    @property
+    def topics(self) -> TopicNames:
+        """The names of the topics by role. This is where they are read; everything else is told."""
+        return TopicNames(self.live_topic, self.import_topic, self.dead_letter_topic, self.downloads_topic)
+
+    @model_validator(mode="after")
+    def _topics_can_exist(self) -> Self:
+        problems = problems_of({TOPIC_VARIABLES[role]: name for role, name in self.topics.by_role.items()})
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
 
     @model_validator(mode="after")
     def _place_in_bucket(self) -> Self:

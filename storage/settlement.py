@@ -52,7 +52,7 @@ def check(settings: StorageSettings, engine: Engine, target: Target, landed_vers
         missing = _not_landed(target, landed_offsets(settings))
         if missing:
             return Settlement(False, f"{missing} records to land in bronze")
-        landed_version = latest_version(settings.bronze_uri)
+        landed_version = latest_version(settings)
         if landed_version is None:
             return Settlement(True, "")
     cursor = read_cursor(engine)

@@ -16,11 +16,15 @@ from streaming.files import Files, resolve_uri
 
 @dataclass(frozen=True)
 class LandingState:
-    """What Spark's checkpoints cannot say: which generation is in force, where it began, and which topics it read."""
+    """What Spark's checkpoints cannot say: which generation is in force, where it began, and which topics it read as what.
+
+    `topic_roles` is empty in files of before it was kept.
+    """
 
     generation: int = 0
     starting_offsets: Offsets = field(default_factory=dict)
     topic_ids: Mapping[str, str] = field(default_factory=dict)
+    topic_roles: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As stored in state.json."""
@@ -29,6 +33,7 @@ class LandingState:
                 "generation": self.generation,
                 "starting_offsets": {t: {str(p): o for p, o in of.items()} for t, of in self.starting_offsets.items()},
                 "topic_ids": dict(self.topic_ids),
+                "topic_roles": dict(self.topic_roles),
             },
             indent=2,
             sort_keys=True,
@@ -61,7 +66,10 @@ class Checkpoints:
         try:
             parsed = json.loads(text)
             return LandingState(
-                parsed["generation"], parse_offsets(parsed["starting_offsets"]), dict(parsed["topic_ids"])
+                parsed["generation"],
+                parse_offsets(parsed["starting_offsets"]),
+                dict(parsed["topic_ids"]),
+                dict(parsed.get("topic_roles", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{self.root}/state.json cannot be read ({error}); restore it") from error
@@ -71,12 +79,18 @@ class Checkpoints:
         self._files.make_folder(self.root)
         self._files.write_text(f"{self.root}/state.json", state.to_json())
 
-    def add_topic_ids(self, state: LandingState, topic_ids: Mapping[str, str]) -> LandingState:
-        """Remembers the ids of topics seen for the first time."""
-        merged = {**topic_ids, **state.topic_ids}
-        if merged == dict(state.topic_ids):
+    def remember_topics(
+        self, state: LandingState, topic_ids: Mapping[str, str], topic_roles: Mapping[str, str]
+    ) -> LandingState:
+        """Remembers the ids and roles of topics seen for the first time."""
+        merged = replace(
+            state,
+            topic_ids={**topic_ids, **state.topic_ids},
+            topic_roles={**topic_roles, **state.topic_roles},
+        )
+        if merged == state:
             return state
-        state = replace(state, topic_ids=merged)
+        state = merged
         self.write_state(state)
         return state
 

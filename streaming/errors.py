@@ -9,7 +9,6 @@ StreamingError
 """
 
 EXIT_FAILED = 1
-EXIT_CONFIGURATION = 78
 
 
 class StreamingError(Exception):

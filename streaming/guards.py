@@ -3,13 +3,21 @@
 Every refusal names what was found, what was expected and what to do. All are collected and raised together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from ingestion.contracts.topics import TopicNames
+from storage.topic_changes import describe_changed_roles, describe_unnamed
 from streaming.checkpoints import LandingState, QueryPlace
 from streaming.commit_metadata import CommitMetadata, Offsets
 from streaming.errors import StartRefusedError
 
 RECOVER = "`tidemark recover land-bronze` starts a new checkpoint exactly behind what bronze holds"
+
+
+def check_names(state: LandingState, known: Iterable[str], names: TopicNames) -> list[str]:
+    """Topics that were read under another role than now, or are read no longer: Spark would end the query on every start, at best."""
+    changed = describe_changed_roles(state.topic_roles, names)
+    return changed or describe_unnamed(known, names)
 
 
 def check_topics(known: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from ingestion.contracts.registry import CONTRACTS
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, IMPORT_TOPIC, LIVE_TOPIC
+from ingestion.contracts.topics import TopicNames
 from storage.settings import StorageSettings
 from streaming import guards
 from streaming.bronze_table import BronzeTable
@@ -30,19 +30,18 @@ from streaming.writers import BronzeWriter, LandingQuery
 
 logger = logging.getLogger(__name__)
 
-TOPICS = (LIVE_TOPIC, DEAD_LETTER_TOPIC, IMPORT_TOPIC)
 LOCK_WAIT_SECONDS = 30.0
 # A reader lists and parses the commits since the last checkpoint: so many small files, and what is committed while one is made.
 COMMITS_PER_CHECKPOINT = 30
 
 
-def landing_queries(settings: StreamingSettings) -> tuple[LandingQuery, ...]:
+def landing_queries(names: TopicNames, settings: StreamingSettings) -> tuple[LandingQuery, ...]:
     """The two queries: imported history has its own, so that it does not delay what happens now."""
     return (
         LandingQuery(
-            "live", (LIVE_TOPIC, DEAD_LETTER_TOPIC), settings.max_offsets_live, settings.trigger_seconds, False
+            "live", (names.live, names.dead_letters), settings.max_offsets_live, settings.trigger_seconds, False
         ),
-        LandingQuery("import", (IMPORT_TOPIC,), settings.max_offsets_import, settings.import_trigger_seconds, True),
+        LandingQuery("import", (names.imports,), settings.max_offsets_import, settings.import_trigger_seconds, True),
     )
 
 
@@ -89,16 +88,18 @@ class Landing:
         newest = self.table.read_newest_metadata()
         landed = newest.offsets if newest else {}
         state = self.checkpoints.read_state()
+        names = self._storage.topics
         found = {topic.name: topic.topic_id for topic in topics.values()}
-        queries = landing_queries(self._settings)
+        queries = landing_queries(names, self._settings)
         known = guards.known_topic_ids(state, newest)
         state = state or LandingState()
+        guards.refuse(guards.check_names(state, {*known, *landed}, names))
         problems = guards.check_topics(known, found) or guards.check_broker_holds(landed, ends)
         for query in queries:
             place = self.checkpoints.read_place(self.checkpoints.location(state.generation, query.name))
             problems += guards.check_query(query.name, query.topics, place, state, landed)
         guards.refuse(problems)
-        state = self.checkpoints.add_topic_ids(state, found)
+        state = self.checkpoints.remember_topics(state, found, names.landed_roles)
         self.table.create()
         self._progress.set_landed(landed)
         self._writer = BronzeWriter(
@@ -127,7 +128,7 @@ class Landing:
             max_offsets=query.max_offsets,
             starting_offsets=starting_offsets_json(partitions, starts),
         )
-        rules = LandingRules(DEAD_LETTER_TOPIC, tuple(CONTRACTS), self._storage.first_day)
+        rules = LandingRules(self._storage.topics.dead_letters, tuple(CONTRACTS), self._storage.first_day)
         return (
             to_bronze(records, rules)
             .writeStream.queryName(f"land_bronze_{query.name}")

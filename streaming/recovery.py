@@ -48,6 +48,7 @@ class Recovery:
 
     def __init__(self, spark: SparkSession, storage: StorageSettings, settings: StreamingSettings) -> None:
         self._settings = settings
+        self._names = storage.topics
         self._table = BronzeTable(spark, storage.bronze_uri)
         self._checkpoints = Checkpoints(Files(spark), settings.checkpoint_dir)
 
@@ -55,7 +56,7 @@ class Recovery:
         """What has to be done. Counts the offsets of the whole table.
 
         Raises:
-            StartRefusedError: landing runs, bronze has gaps, or Kafka is not the one that bronze came from.
+            StartRefusedError: landing runs, bronze has gaps, topics are named otherwise, or Kafka is not the one that bronze came from.
         """
         lock = self._checkpoints.lock_driver()
         if lock is None:
@@ -67,7 +68,9 @@ class Recovery:
 
     def perform(self, plan: RecoveryPlan) -> None:
         """Puts the new generation in force. The old checkpoint stays where it is, unused."""
-        self._checkpoints.write_state(LandingState(plan.generation, plan.starting_offsets, plan.topic_ids))
+        self._checkpoints.write_state(
+            LandingState(plan.generation, plan.starting_offsets, plan.topic_ids, self._names.landed_roles)
+        )
 
     def _plan(self, topics: Mapping[str, TopicInfo], ends: Offsets) -> RecoveryPlan:
         counts = self._table.count_partitions() if self._table.exists() else []
@@ -75,11 +78,12 @@ class Recovery:
         state = self._checkpoints.read_state()
         found = {topic.name: topic.topic_id for topic in topics.values()}
         known = guards.known_topic_ids(state, self._table.read_newest_metadata())
+        current = state or LandingState()
+        guards.refuse(guards.check_names(current, {*known, *landed}, self._names))
         problems = guards.check_topics(known, found) or guards.check_broker_holds(landed, ends)
         guards.refuse(problems + [f"bronze has a gap or a double: {gap}" for gap in find_gaps(counts)])
-        current = state or LandingState()
         reasons: list[str] = []
-        for query in landing_queries(self._settings):
+        for query in landing_queries(self._names, self._settings):
             place = self._checkpoints.read_place(self._checkpoints.location(current.generation, query.name))
             reasons += guards.check_query(query.name, query.topics, place, current, landed)
         starts = {topic: {p: offset + 1 for p, offset in of.items()} for topic, of in landed.items()}

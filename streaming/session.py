@@ -41,6 +41,13 @@ LOCAL_FILE_OPTIONS = {
 }
 
 
+# Keys in the environment first, as AWS's own tools have it.
+S3_CREDENTIAL_PROVIDERS = (
+    "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider",
+    "software.amazon.awssdk.auth.credentials.ProfileCredentialsProvider",
+)
+
+
 def spark_options(settings: StreamingSettings) -> dict[str, str]:
     """Every Spark setting that differs from Spark's default."""
     options = {
@@ -49,7 +56,7 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.log.level": "WARN",
         "spark.driver.memory": f"{settings.driver_memory_mb}m",
         "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC {METASPACE_OPTION} -XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC "
-        f"-Djdk.lang.Process.launchMechanism=VFORK {settings.driver_java_options}".rstrip(),
+        f"-Djdk.lang.Process.launchMechanism=VFORK {_java_options(settings)}".rstrip(),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
@@ -84,6 +91,11 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         # A few open files per task instead of a sort of whole records by date.
         "spark.sql.maxConcurrentOutputFileWriters": "8",
     }
+    # Hadoop's own list of credential providers has no profile, and it takes no region from the environment.
+    if settings.aws_region:
+        options["spark.hadoop.fs.s3a.endpoint.region"] = settings.aws_region
+    if settings.aws_profile:
+        options["spark.hadoop.fs.s3a.aws.credentials.provider"] = ",".join(S3_CREDENTIAL_PROVIDERS)
     if settings.scratch_dir:
         options["spark.local.dir"] = settings.scratch_dir
     if not _is_remote(settings.checkpoint_dir):
@@ -94,6 +106,12 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         # The class path rather than spark.jars: nothing is copied, and no file server listens.
         options["spark.driver.extraClassPath"] = settings.jars
     return options
+
+
+def _java_options(settings: StreamingSettings) -> str:
+    """More options for the driver's JVM: the caller's, and AWS's property for the profile."""
+    profile = f"-Daws.profile={settings.aws_profile}" if settings.aws_profile else ""
+    return f"{settings.driver_java_options} {profile}".strip()
 
 
 def build_spark(settings: StreamingSettings, app_name: str = "tidemark") -> "SparkSession":

@@ -6,11 +6,15 @@ Addresses shared with other packages (Kafka, bronze, database) are in storage.se
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from storage.settings import AWS_PROFILE_NAMES, AWS_REGION_NAMES
+
 
 class StreamingSettings(BaseSettings):
     """Every knob has bounds and a default that holds on two cores."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEMARK_STREAMING_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEMARK_STREAMING_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     master: str = Field(default="local[2]", description="Spark master. spark-submit's own value wins on a cluster.")
     jars: str = Field(
@@ -20,6 +24,12 @@ class StreamingSettings(BaseSettings):
     checkpoint_dir: str = Field(
         default=".tidemark/checkpoints/land_bronze",
         description="Where landing keeps its place: a path, or a URI that Hadoop's file systems understand.",
+    )
+    aws_region: str = Field(
+        default="", validation_alias=AWS_REGION_NAMES, description="Region of the bucket. Empty: the file system's."
+    )
+    aws_profile: str = Field(
+        default="", validation_alias=AWS_PROFILE_NAMES, description="Profile of AWS's config files with the keys."
     )
     scratch_dir: str = Field(default="", description="Spark's scratch folder. Empty: the system's temporary folder.")
     driver_memory_mb: int = Field(

@@ -8,11 +8,11 @@ import pytest
 
 from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
 
-OUTSIDE_NAMES = {"DAGSTER_HOME", "ENVIRONMENT", "DATABASE_URL", "S3_BUCKET"} | {
+OUTSIDE_NAMES = {"DAGSTER_HOME", "ENVIRONMENT", "DATABASE_URL", "S3_BUCKET", "AWS_REGION", "AWS_PROFILE"} | {
     f"KAFKA_{name}" for name in ("BOOTSTRAP_SERVERS", "TOPIC", "DLQ_TOPIC")
 }
 
-pytest_plugins = ["tests.fixtures.features"]
+pytest_plugins = ["tests.fixtures.features", "tests.fixtures.shares"]
 
 __all__ = ["database_url", "jars", "kafka_bootstrap", "postgres_url", "storage_settings"]
 

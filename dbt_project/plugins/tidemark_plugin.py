@@ -8,7 +8,7 @@ Without any TIDEMARK_BUILD_* variable it opens a file under target/ with nothing
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BUILD_FILE_NAME = "build.duckdb"
+KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class BuildSettings(BaseSettings):
@@ -139,7 +140,7 @@ class Plugin(BasePlugin):
             import_extension(name, con=conn)
             conn.execute(f"LOAD {name}")
         if remote:
-            conn.execute(object_store_secret(dict(os.environ)))
+            conn.execute(object_store_secret(with_profile(os.environ)))
 
 
 def add_function(conn: DuckDBPyConnection, name: str, function: Callable[[bytes], str]) -> None:
@@ -176,16 +177,38 @@ def bronze_view_statement(settings: BuildSettings) -> str:
     return f"CREATE OR REPLACE VIEW bronze.events AS SELECT * FROM delta_scan({quoted(settings.bronze_uri or '')}{version})"
 
 
-def object_store_secret(environment: dict[str, str]) -> str:
-    """The S3 secret out of the usual AWS_* variables. DuckDB's own credential chain needs an extension that has no wheel here."""
+def with_profile(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` with keys, region and endpoint of the profile that AWS_PROFILE names, where it has none itself, as AWS's tools do."""
+    given = {name: value for name, value in environment.items() if value}
+    profile = given.get("AWS_PROFILE")
+    if profile is None:
+        return given
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        session = Session(profile=profile)
+        config = session.get_scoped_config()
+        found = {"AWS_REGION": config.get("region"), "AWS_ENDPOINT_URL": config.get("endpoint_url")}
+        if "AWS_ACCESS_KEY_ID" not in given and (keys := session.get_credentials()) is not None:
+            found |= dict(zip(KEY_VARIABLES, keys.get_frozen_credentials()[:3], strict=True))
+    except BotoCoreError as error:
+        raise DbtRuntimeError(
+            f"AWS_PROFILE={profile} cannot be used: {error}; name a profile of ~/.aws/config or ~/.aws/credentials, or unset it"
+        ) from error
+    return {name: value for name, value in found.items() if value} | given
+
+
+def object_store_secret(access: Mapping[str, str]) -> str:
+    """DuckDB's S3 secret out of AWS_* variables. Its own credential chain needs an extension that has no wheel here."""
     names = {
         "KEY_ID": "AWS_ACCESS_KEY_ID",
         "SECRET": "AWS_SECRET_ACCESS_KEY",
         "SESSION_TOKEN": "AWS_SESSION_TOKEN",
         "REGION": "AWS_REGION",
     }
-    options = [f"{option} {quoted(environment[name])}" for option, name in names.items() if environment.get(name)]
-    if endpoint := environment.get("AWS_ENDPOINT_URL"):
+    options = [f"{option} {quoted(access[name])}" for option, name in names.items() if access.get(name)]
+    if endpoint := access.get("AWS_ENDPOINT_URL"):
         scheme, _, host = endpoint.partition("://")
         options += [
             f"ENDPOINT {quoted(host or scheme)}",

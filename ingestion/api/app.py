@@ -29,12 +29,14 @@ from ingestion.api.quota import DailyQuota, UsageReader
 from ingestion.api.rate_limit import RateLimiter, RatePolicy, TokenSource
 from ingestion.api.routes import Routes
 from ingestion.contracts.clocks import format_utc
+from ingestion.contracts.topics import TopicNames
 from ingestion.schema_registry.own_contracts import OwnContracts
 from ingestion.schema_registry.routes import make_registry_router
 from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import InMemoryRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.sink import EventSink
+from runtime.express import express_protocol
 
 SERVICE = "ingestion"
 _STOP_SECONDS = 10.0
@@ -69,6 +71,7 @@ def create_app(
     *,
     experiments: ExperimentStore | None = None,
     first_day: date = date(2015, 1, 1),
+    topics: TopicNames = TopicNames(),
     clock: Callable[[], datetime] = now_utc,
     schema_registry: SchemaRegistry | None = None,
     shared: SharedParts = SharedParts(),
@@ -82,7 +85,7 @@ def create_app(
     quota = DailyQuota(settings.daily_quota_events, shared.usage)
 
     def note_quota(app_id: str, topic: str, event_count: int) -> None:
-        if topic != settings.dead_letter_topic:
+        if topic != topics.dead_letters:
             quota.note(app_id, event_count)
 
     counts = AcknowledgedCounts(ledger, settings.ledger_flush_seconds, note_quota)
@@ -93,15 +96,15 @@ def create_app(
         counts,
         metrics,
         first_day=first_day,
-        live_topic=settings.live_topic,
-        dead_letter_topic=settings.dead_letter_topic,
+        live_topic=topics.live,
+        dead_letter_topic=topics.dead_letters,
         event_max_bytes=settings.single_body_max_bytes,
         variants_of=experiment_registry.variants_of,
     )
     authenticator = Authenticator(keys, allows_anonymous=settings.allows_anonymous, tokens=shared.tokens)
     guard = Guard(authenticator, limiter, quota, clock)
     schemas = schema_registry or SchemaRegistry(InMemoryRegistryStore())
-    own_contracts = OwnContracts(schemas)
+    own_contracts = OwnContracts(schemas, topics.downloads)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -135,7 +138,7 @@ def create_app(
     _add_operations(app, monitor, counts, metrics, clock)
     install_error_handlers(app)
     openapi.install(app)
-    app.state.connection_guard = make_guard(settings, metrics)
+    app.state.protocol = express_protocol(make_guard(settings, metrics), routes.express)
     # In front of all middleware: FastAPI's own three layers cost a twelfth of a request with one event (measured).
     app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes.direct, answer_unexpected)
     return app

@@ -12,7 +12,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from starlette.datastructures import Headers
@@ -32,6 +32,7 @@ _TRUSTED_SECONDS = 2.0
 _LOOKUP_TIMEOUT_SECONDS = 3.0
 _MAX_CACHED_KEYS = 10_000
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class FoundKey(Protocol):
@@ -95,6 +96,28 @@ class InMemoryKeyRing:
         return frozenset(key.app_id for key in self._keys.values())
 
 
+class _Trusted(Generic[T]):
+    """What was found, believed for so many seconds; from half of them on one request asks again while the others go on."""
+
+    __slots__ = ("_renew_at", "_until", "value")
+
+    def __init__(self, value: T, now: float, seconds: float) -> None:
+        self.value = value
+        self._renew_at = now + seconds / 2
+        self._until = now + seconds
+
+    def is_settled(self, now: float) -> bool:
+        """Nobody has to ask."""
+        return now < self._renew_at
+
+    def needs_asking(self, now: float) -> bool:
+        """Whether the request that wants to know has to ask."""
+        if now < self._renew_at:
+            return False
+        self._renew_at = self._until
+        return True
+
+
 class Authenticator:
     """The caller of a request that may write."""
 
@@ -110,10 +133,25 @@ class Authenticator:
         self._tokens = tokens
         self._allows_anonymous = allows_anonymous
         self._clock = clock
-        # Digest of what was presented → caller, and until when it is believed.
-        self._cache: dict[bytes, tuple[Caller, float]] = {}
-        self._guarded_apps: frozenset[str] = frozenset()
-        self._guarded_until = 0.0
+        self._cache: dict[bytes, _Trusted[Caller]] = {}  # by digest of what was presented
+        self._public_callers: dict[str, Caller] = {}  # by address
+        self._guarded_apps: _Trusted[frozenset[str]] = _Trusted(frozenset(), 0.0, 0.0)
+
+    def recall(self, credentials: Mapping[str, str], address: str) -> Caller | None:
+        """As `identify`, for a caller that is known without asking. `credentials`: header fields by their small names."""
+        plaintext = _presented_key(credentials)
+        if plaintext is None:
+            if not self._allows_anonymous or not self._guarded_apps.is_settled(self._clock()):
+                return None
+            caller = self._public_callers.get(address)
+            if caller is None or caller.guarded_apps is not self._guarded_apps.value:
+                if len(self._public_callers) >= _MAX_CACHED_KEYS:
+                    self._public_callers.clear()
+                caller = Caller(PUBLIC_APP_ID, f"{PUBLIC_APP_ID}/{address}", self._guarded_apps.value)
+                self._public_callers[address] = caller
+            return caller
+        cached = self._cache.get(_digest(plaintext))
+        return cached.value if cached is not None and cached.is_settled(self._clock()) else None
 
     async def identify(self, headers: Headers, address: str) -> Caller:
         """Whose write key the request carries; app `public`, counted by client address, when it needs none. Raises: RequestError."""
@@ -124,17 +162,17 @@ class Authenticator:
             raise RequestError(
                 ErrorCode.MISSING_KEY, "a write key is required: Authorization: Bearer KEY or X-API-Key: KEY"
             )
-        digest = hashlib.sha256(plaintext.encode("utf-8", "surrogateescape")).digest()
+        digest = _digest(plaintext)
         cached = self._cache.get(digest)
-        if cached is not None and self._clock() < cached[1]:
-            return cached[0]
+        if cached is not None and not cached.needs_asking(self._clock()):
+            return cached.value
         if looks_like_token(plaintext):
             caller, trusted_seconds = await self._caller_of_token(plaintext)
         else:
             caller, trusted_seconds = await self._caller_of_key(plaintext, digest), _TRUSTED_SECONDS
         if len(self._cache) >= _MAX_CACHED_KEYS:
             self._cache.clear()
-        self._cache[digest] = (caller, self._clock() + trusted_seconds)
+        self._cache[digest] = _Trusted(caller, self._clock(), trusted_seconds)
         return caller
 
     async def _caller_of_key(self, plaintext: str, digest: bytes) -> Caller:
@@ -144,7 +182,7 @@ class Authenticator:
         except Exception as error:
             if cached is None:
                 raise RequestError(ErrorCode.UNAVAILABLE, "the key store does not answer") from error
-            return cached[0]
+            return cached.value
         if key is None:
             self._cache.pop(digest, None)  # or a failure of the store would bring it back
             raise RequestError(ErrorCode.WRONG_KEY, "the key is unknown or revoked")
@@ -174,17 +212,22 @@ class Authenticator:
 
     async def _find_guarded_apps(self) -> frozenset[str]:
         """The apps that have keys, as they were at most two seconds ago, or when the key store last answered."""
-        if self._clock() >= self._guarded_until:
-            lookup = asyncio.to_thread(self._keys.apps_with_keys)
+        known = self._guarded_apps
+        if known.needs_asking(self._clock()):
+            apps = known.value
             try:
-                self._guarded_apps = await asyncio.wait_for(lookup, _LOOKUP_TIMEOUT_SECONDS)
+                apps = await asyncio.wait_for(asyncio.to_thread(self._keys.apps_with_keys), _LOOKUP_TIMEOUT_SECONDS)
             except Exception as error:  # noqa: BLE001 - any failure of the store means: go on with what is known
                 log.warning("apps with keys cannot be read", error=type(error).__name__)
-            self._guarded_until = self._clock() + _TRUSTED_SECONDS
-        return self._guarded_apps
+            self._guarded_apps = _Trusted(apps, self._clock(), _TRUSTED_SECONDS)
+        return self._guarded_apps.value
 
 
-def _presented_key(headers: Headers) -> str | None:
+def _digest(plaintext: str) -> bytes:
+    return hashlib.sha256(plaintext.encode("utf-8", "surrogateescape")).digest()
+
+
+def _presented_key(headers: Mapping[str, str]) -> str | None:
     """The key in the headers; an empty or malformed one counts as wrong, not as absent."""
     authorization = headers.get("authorization")
     if authorization is not None:

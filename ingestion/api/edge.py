@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -117,6 +117,10 @@ class Edge:
         if self._monitor.refusal is not None:
             raise RequestError(ErrorCode.UNAVAILABLE, self._monitor.refusal)
         return caller
+
+    def admit_known(self, credentials: Mapping[str, str], address: str) -> Caller | None:
+        """The caller, where nobody needs to be asked whether it may send; None also when it may not."""
+        return None if self._monitor.refusal is not None else self._guard.admit_known(credentials, address)
 
     async def _read(self, reader: BodyReader, is_batch: bool) -> bytes:
         if is_batch:

@@ -61,11 +61,16 @@ def describe_invalid(error: RequestValidationError) -> str:
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:
+    """See unexpected_answer."""
+    return unexpected_answer(request.url.path, error)
+
+
+def unexpected_answer(path: str, error: Exception) -> Response:
     """A problem that says nothing; the log says where it failed, not what: an exception's text may hold what was sent."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     log.error(
         "request failed",
-        path=request.url.path,
+        path=path,
         error=type(error).__name__,
         at=f"{Path(frame.filename).name}:{frame.lineno}",
     )

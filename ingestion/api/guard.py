@@ -4,7 +4,7 @@ The usual case asks nobody: key, bucket and quota are known in memory. Answers t
 fields of draft-ietf-httpapi-ratelimit-headers; others carry none, they would cost as much as the check itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from starlette.datastructures import Headers
@@ -45,6 +45,17 @@ class Guard:
                     f"{error}; the next begins in {error.retry_after_seconds} s",
                     {"Retry-After": str(error.retry_after_seconds)},
                 ) from None
+        return caller
+
+    def admit_known(self, credentials: Mapping[str, str], address: str) -> Caller | None:
+        """As `admit`, for a caller that is let in by what is in memory; None, with nothing counted, for every other."""
+        caller = self._authenticator.recall(credentials, address)
+        if (
+            caller is None
+            or not self._quota.is_known_open(caller.app_id, self._clock)
+            or not self._limiter.admit_now(caller.bucket_id)
+        ):
+            return None
         return caller
 
     async def admit_reader(self, headers: Headers, address: str) -> None:

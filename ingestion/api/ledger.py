@@ -7,7 +7,7 @@ short, never too high.
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -62,12 +62,16 @@ class AcknowledgedCounts:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.is_ledger_reachable = True
+        self._hour = self._next_hour = datetime.min.replace(tzinfo=UTC)
 
     def count(self, app_id: str, received_at: datetime, topic: str, event_count: int) -> None:
         """Notes acknowledged events of one app and topic."""
         if event_count == 0:
             return
-        key = (app_id, received_at.replace(minute=0, second=0, microsecond=0), topic)
+        if not self._hour <= received_at < self._next_hour:
+            self._hour = received_at.replace(minute=0, second=0, microsecond=0)
+            self._next_hour = self._hour + timedelta(hours=1)
+        key = (app_id, self._hour, topic)
         with self._lock:
             self._pending[key] = self._pending.get(key, 0) + event_count
         self._on_count(app_id, topic, event_count)

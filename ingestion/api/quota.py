@@ -55,6 +55,18 @@ class DailyQuota:
         self._clock = clock
         self._usage: dict[str, _Usage] = {}
 
+    def is_known_open(self, app_id: str, clock: Callable[[], datetime]) -> bool:
+        """True when the app may send more by what was read a moment ago."""
+        if self.max_events == 0:
+            return True
+        usage = self._usage.get(app_id)
+        return (
+            usage is not None
+            and usage.events < self.max_events
+            and self._clock() < usage.stale_at
+            and usage.day == clock().date()
+        )
+
     async def assure(self, app_id: str, now: datetime) -> None:
         """Returns when the app may send more. Raises: QuotaExceededError."""
         if self.max_events == 0:

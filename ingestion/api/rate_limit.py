@@ -146,14 +146,18 @@ class RateLimiter:
 
     async def admit(self, bucket_id: str) -> None:
         """Returns when the request may go on. Raises: RateLimitedError."""
+        if not self.admit_now(bucket_id):
+            await self._admit_slowly(bucket_id, self._buckets.get(bucket_id) or self._make_bucket(bucket_id))
+
+    def admit_now(self, bucket_id: str) -> bool:
+        """True when the request may go on without asking; False, with nothing counted, when that must be asked."""
         bucket = self._buckets.get(bucket_id)
         if bucket is not None and bucket.tokens > 0 and self._clock() < bucket.lapses_at:
             bucket.tokens -= 1
             if bucket.tokens < self._low and not bucket.is_asked and self._clock() >= bucket.empty_until:
                 self._ask(bucket_id, bucket)
-            return
-        if self.policy.limit:
-            await self._admit_slowly(bucket_id, bucket or self._make_bucket(bucket_id))
+            return True
+        return self.policy.limit == 0
 
     async def _admit_slowly(self, bucket_id: str, bucket: _Bucket) -> None:
         deadline = self._clock() + self._shared_wait_seconds

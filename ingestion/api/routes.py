@@ -1,7 +1,5 @@
 """The ingest routes: which family, which shape of answer."""
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -13,10 +11,10 @@ from ingestion.api.cloudevents import cloudevents_endpoint
 from ingestion.api.direct import Endpoint, as_app
 from ingestion.api.edge import Arrival, Edge, Work
 from ingestion.api.errors import ErrorCode, RequestError
-from ingestion.api.intake import JudgeOf, Taken
+from ingestion.api.express import ExpressLane, Shape
+from ingestion.api.intake import JudgeOf
 from ingestion.api.openapi import documented
 from ingestion.api.segment import CALLS, batch_endpoint, call_endpoint
-from ingestion.api.single_lane import SingleLane
 from ingestion.contracts import product
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.families import (
@@ -30,15 +28,14 @@ from ingestion.contracts.families import (
 from ingestion.contracts.strict_json import StrictJsonError
 from ingestion.contracts.validation import MAY_BE_ENGAGEMENT
 
-Shape = Callable[[Taken, Arrival], dict[str, str]]
-
 
 class Routes:
-    """All ways in: `router` documents and answers them, `direct` answers their POST requests without FastAPI."""
+    """All ways in: `router` documents and answers them, `direct` answers their POST requests without FastAPI, `express` without ASGI."""
 
     def __init__(self, edge: Edge, avro: AvroWay) -> None:
         self.router = APIRouter()
         self.direct: dict[str, ASGIApp] = {}
+        self.express = ExpressLane(edge)
         self._edge = edge
         self._avro = avro
         engagement = only(Family.ENGAGEMENT)
@@ -84,7 +81,7 @@ class Routes:
             endpoint = self._avro.beside(endpoint, path, _single(self._edge, rule, status, shape, self._avro.judge_of))
         self._add(path, endpoint, status, body, summary)
         if rule in MAY_BE_ENGAGEMENT:
-            self.direct[path] = SingleLane(self._edge, self.direct[path], path, status, shape)
+            self.express.add(path, status, shape)
 
     def _add_batch(self, path: str, rule: FamilyRule, status: int, body: str, summary: str) -> None:
         work = _batch(self._edge, rule, status)
@@ -104,33 +101,34 @@ def _single(edge: Edge, rule: FamilyRule, status: int, shape: Shape, judge_of: J
         if taken.receipt.errors:
             return answers.rejected_answer(taken.receipt.errors[0], arrival.sender.received_at)
         is_product = taken.contract == product.CONTRACT and shape is _accepted_or_ok
-        return answers.json_answer(200 if is_product else status, shape(taken, arrival))
+        body = shape(taken.event_id, taken.contract, format_utc(arrival.sender.received_at))
+        return answers.json_answer(200 if is_product else status, body)
 
     return work
 
 
-def _created(taken: Taken, arrival: Arrival) -> dict[str, str]:
+def _created(event_id: str, _contract: str, received_at: str) -> dict[str, str]:
     return {
         "status": "success",
-        "event_id": taken.event_id,
+        "event_id": event_id,
         "message": "Event published successfully",
-        "timestamp": format_utc(arrival.sender.received_at),
+        "timestamp": received_at,
     }
 
 
-def _accepted(taken: Taken, arrival: Arrival) -> dict[str, str]:
+def _accepted(event_id: str, _contract: str, received_at: str) -> dict[str, str]:
     return {
-        "event_id": taken.event_id,
+        "event_id": event_id,
         "status": "accepted",
         "message": "Event accepted for processing",
-        "timestamp": format_utc(arrival.sender.received_at),
+        "timestamp": received_at,
     }
 
 
-def _accepted_or_ok(taken: Taken, arrival: Arrival) -> dict[str, str]:
-    if taken.contract == product.CONTRACT:
-        return {"status": "ok", "event_id": taken.event_id}
-    return _accepted(taken, arrival)
+def _accepted_or_ok(event_id: str, contract: str, received_at: str) -> dict[str, str]:
+    if contract == product.CONTRACT:
+        return {"status": "ok", "event_id": event_id}
+    return _accepted(event_id, contract, received_at)
 
 
 def _batch(edge: Edge, rule: FamilyRule, success_status: int) -> Work:

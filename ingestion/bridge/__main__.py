@@ -10,11 +10,13 @@ import threading
 
 import sqlalchemy as sa
 import structlog
+from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.postgres import PostgresLedger
-from ingestion.bridge.inlet import KafkaInlet
+from ingestion.bridge.inlet import GROUP_ID, KafkaInlet
+from ingestion.bridge.left_behind import count_left_behind, describe_left_behind
 from ingestion.bridge.runner import Bridge
 from ingestion.bridge.translation import Translator
 from ingestion.contracts import download
@@ -22,12 +24,14 @@ from ingestion.schema_registry.decoding import decoder_of
 from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.settings import EXIT_CONFIGURATION, exit_on_invalid_settings
 from storage.control import heartbeats, make_engine
 from storage.settings import StorageSettings
 
 HEARTBEAT_NAME = "download_bridge"
 HEARTBEAT_SECONDS = 5.0
 _STOP_SECONDS = 3.0
+_RETRY_SECONDS = 1.0
 
 
 def beat_until(stopping: threading.Event, engine: Engine, bridge: Bridge) -> None:
@@ -40,6 +44,19 @@ def beat_until(stopping: threading.Event, engine: Engine, bridge: Bridge) -> Non
             structlog.get_logger(__name__).warning("no heartbeat", error=type(error).__name__)
         if stopping.wait(HEARTBEAT_SECONDS):
             return
+
+
+def find_left_behind(storage: StorageSettings, stopping: threading.Event) -> dict[str, int]:
+    """See ingestion.bridge.left_behind. Waits for the broker, without which there is nothing to move on."""
+    while not stopping.is_set():
+        try:
+            return count_left_behind(storage.kafka_bootstrap_servers, storage.topics.downloads, GROUP_ID)
+        except KafkaError as error:
+            structlog.get_logger(__name__).info(
+                "the broker does not tell yet what was read", error=type(error).__name__
+            )
+            stopping.wait(_RETRY_SECONDS)
+    return {}
 
 
 def main() -> None:
@@ -55,20 +72,25 @@ def main() -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    settings, storage = IngestionSettings(), StorageSettings()
+    with exit_on_invalid_settings():
+        settings, storage = IngestionSettings(), StorageSettings()
+    left_behind = find_left_behind(storage, stopping)
+    if left_behind:
+        structlog.get_logger(__name__).error(describe_left_behind(left_behind, storage.topics.downloads))
+        raise SystemExit(EXIT_CONFIGURATION)
     engine = make_engine(storage, pool_size=2)
     counts = AcknowledgedCounts(PostgresLedger(engine), settings.ledger_flush_seconds)
     sink = KafkaSink(
-        KafkaSinkSettings(storage.kafka_bootstrap_servers, settings.live_topic, settings.message_timeout_seconds)
+        KafkaSinkSettings(storage.kafka_bootstrap_servers, storage.topics.live, settings.message_timeout_seconds)
     )
     translator = Translator(
         decoder_of(download.CONTRACT, PostgresRegistryStore(engine).find_text),
         settings.downloads_app_id,
         first_day=storage.first_day,
-        live_topic=settings.live_topic,
-        dead_letter_topic=settings.dead_letter_topic,
+        live_topic=storage.topics.live,
+        dead_letter_topic=storage.topics.dead_letters,
     )
-    inlet = KafkaInlet(storage.kafka_bootstrap_servers, settings.downloads_topic)
+    inlet = KafkaInlet(storage.kafka_bootstrap_servers, storage.topics.downloads)
     bridge = Bridge(inlet, sink, translator, counts)
     counts.start()
     beating = threading.Thread(target=beat_until, args=(stopping, engine, bridge), name="heartbeat", daemon=True)

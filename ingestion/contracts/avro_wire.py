@@ -15,7 +15,6 @@ HEADER_BYTES = 5
 CONTRACTS = (download.CONTRACT,)
 """The contracts whose records may be Avro."""
 MEDIA_TYPES = ("application/vnd.confluent.avro", "application/avro", "avro/binary")
-DOWNLOADS_SUBJECT = "content-downloads-value"
 MAX_SCHEMA_NODES = 2000
 
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -29,6 +28,11 @@ class AvroError(ValueError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+def subject_of(topic: str) -> str:
+    """The subject under which serializers look for the schema of a topic's values."""
+    return f"{topic}-value"
 
 
 def is_avro(contract: str, value: bytes) -> bool:

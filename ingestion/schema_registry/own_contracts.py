@@ -6,29 +6,29 @@ import threading
 import structlog
 
 from ingestion.contracts import download
-from ingestion.contracts.avro_wire import DOWNLOADS_SUBJECT
+from ingestion.contracts.avro_wire import subject_of
 from ingestion.contracts.formats import avro
 from ingestion.contracts.registry import CONTRACTS
 from ingestion.schema_registry.errors import RegistryError, RegistryErrorCode
 from ingestion.schema_registry.service import SchemaRegistry
 
 RETRY_SECONDS = 5.0
-SUBJECTS = {DOWNLOADS_SUBJECT: download.CONTRACT}
 log = structlog.get_logger(__name__)
 
 
-def register_own(registry: SchemaRegistry) -> None:
-    """Idempotent. Raises: RegistryError."""
-    for subject, contract in SUBJECTS.items():
-        version = registry.register(subject, json.dumps(avro.schema(CONTRACTS[contract])))
-        log.info("contract is registered", subject=subject, version=version.version, schema_id=version.schema_id)
+def register_own(registry: SchemaRegistry, downloads_topic: str) -> None:
+    """Registers the contract of the downloads topic. Idempotent. Raises: RegistryError."""
+    subject = subject_of(downloads_topic)
+    version = registry.register(subject, json.dumps(avro.schema(CONTRACTS[download.CONTRACT])))
+    log.info("contract is registered", subject=subject, version=version.version, schema_id=version.schema_id)
 
 
 class OwnContracts:
     """Registers them in the background: the edge takes events while the registry's store is away."""
 
-    def __init__(self, registry: SchemaRegistry) -> None:
+    def __init__(self, registry: SchemaRegistry, downloads_topic: str) -> None:
         self._registry = registry
+        self._downloads_topic = downloads_topic
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="own-contracts", daemon=True)
 
@@ -44,7 +44,7 @@ class OwnContracts:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                register_own(self._registry)
+                register_own(self._registry, self._downloads_topic)
             except RegistryError as error:
                 log.warning("contracts are not registered", error_code=error.code.value, message=error.message)
                 if error.code is RegistryErrorCode.STORE_UNAVAILABLE:

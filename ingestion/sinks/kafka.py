@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ingestion.contracts.topics import LIVE_TOPIC, MAX_RECORD_SIZE_BYTES
+from ingestion.contracts.topics import MAX_RECORD_SIZE_BYTES
 from ingestion.sinks.errors import QueueFullError, SinkUnavailableError
 from ingestion.sinks.sink import Batch, Outcome
 
@@ -35,7 +35,7 @@ class KafkaSinkSettings:
     """Address and bounds of a Kafka sink."""
 
     bootstrap_servers: str
-    checked_topic: str = LIVE_TOPIC
+    checked_topic: str
     message_timeout_seconds: float = 8.0
     publish_timeout_seconds: float = 10.0
     linger_milliseconds: float = 5.0

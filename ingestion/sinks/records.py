@@ -11,7 +11,6 @@ import msgspec
 from ingestion.contracts import engagement, headers
 from ingestion.contracts.clocks import format_utc
 from ingestion.contracts.engagement import EngagementEvent
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 from ingestion.contracts.validation import Rejection, ValidEvent
 
 Header = tuple[str, str | bytes | None]
@@ -48,19 +47,23 @@ class Stamper:
         app_id: str,
         received_at: datetime,
         *,
-        topic: str = LIVE_TOPIC,
-        dead_letter_topic: str = DEAD_LETTER_TOPIC,
+        topic: str,
+        dead_letter_topic: str,
         trace_parent: str | None = None,
     ) -> None:
         self._topic = topic
         self._dead_letter_topic = dead_letter_topic
-        self._received_at = format_utc(received_at)
+        self.renew(format_utc(received_at))
         self._spec_version: Header = (headers.SPEC_VERSION, headers.SPEC_VERSION_VALUE)
         self._source: Header = (headers.SOURCE, app_id.encode())
-        self._received: Header = (headers.RECEIVED_AT, self._received_at.encode())
         self._trace: list[Header] = [(headers.TRACE_PARENT, trace_parent.encode())] if trace_parent else []
         self._schemas: dict[str, Header] = {}
         self._engagement: Header = (headers.DATA_SCHEMA, engagement.CONTRACT.encode())
+
+    def renew(self, received_text: str) -> None:
+        """For the next request of the same app. `received_text`: canonical."""
+        self._received_text = received_text
+        self._received: Header = (headers.RECEIVED_AT, received_text.encode())
 
     def stamp_plain(self, raw: bytes, event: EngagementEvent, event_id: str) -> OutgoingRecord:
         """The record of a plain engagement (see ingestion.contracts.plain): what `stamp` makes of it, at less cost."""
@@ -69,7 +72,7 @@ class Stamper:
             (headers.EVENT_ID, event_id),
             self._source,
             (headers.EVENT_TYPE, event.event_type),
-            (headers.OCCURRED_AT, event.timestamp or self._received_at),  # type: ignore[list-item]  # text where it is plain
+            (headers.OCCURRED_AT, event.timestamp or self._received_text),  # type: ignore[list-item]  # text where it is plain
             self._engagement,
             self._received,
         ]
@@ -87,7 +90,7 @@ class Stamper:
             (headers.EVENT_ID, event_id),
             self._source,
             (headers.EVENT_TYPE, event.event_type),
-            (headers.OCCURRED_AT, event.occurred_at or self._received_at),
+            (headers.OCCURRED_AT, event.occurred_at or self._received_text),
             schema,
             self._received,
         ]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ingestion.contracts.topics import LIVE_TOPIC
 from platform_assets.assets.warehouse import PUBLICATION
 from platform_assets.resources.warehouse import WarehouseResource
 
@@ -47,7 +46,7 @@ def live_minutes_equal_gold(
     described = []
     for due in due_hours(warehouse):
         report = compare_hour(
-            storage, engine, due.hour, topic=LIVE_TOPIC, remembered_seconds=storage.late_after_seconds
+            storage, engine, due.hour, topic=storage.topics.live, remembered_seconds=storage.late_after_seconds
         )
         note_comparison(engine, due, report.describe(), datetime.now(UTC))
         described.append(report.describe())

@@ -100,7 +100,7 @@ def _reading_environment(warehouse: WarehouseResource, build_file: Path) -> dict
     plan = BuildPlan(
         Window((hour,)),
         current_base(warehouse.engine),
-        latest_version(warehouse.storage.bronze_uri) or 0,
+        latest_version(warehouse.storage) or 0,
         build_file,
         "docs",
     )

@@ -46,6 +46,12 @@ def read_all(engine: Engine) -> list[Count]:
         return [(row.app_id, row.received_hour, row.topic, row.event_count) for row in connection.execute(statement)]
 
 
+def read_topics(engine: Engine) -> set[str]:
+    """Every topic that ever kept an acknowledged event."""
+    with engine.connect() as connection:
+        return set(connection.execute(sa.select(acknowledged.c.topic).distinct()).scalars())
+
+
 def sum_since(engine: Engine, app_id: str, start: datetime, left_out_topics: Sequence[str]) -> int:
     """Events of the app acknowledged in the hours from `start` on, those of some topics left out."""
     columns = acknowledged.c

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
-from ingestion.contracts import topics
+from ingestion.contracts.topics import TopicNames
 from storage import lake, publications
 from storage.control import acknowledged, make_engine, schema_registry
 from storage.control.acknowledged import Count
@@ -25,8 +25,6 @@ from storage.verification.avro_bodies import AvroReader
 from storage.verification.errors import ServiceUnreachableError
 from storage.verification.kafka_log import BrokerLog, KafkaLog, OffsetRange, Place
 from storage.verification.report import Finding, Report
-
-ALL_TOPICS = (topics.LIVE_TOPIC, topics.IMPORT_TOPIC, topics.DEAD_LETTER_TOPIC)
 
 
 def verify(
@@ -41,7 +39,7 @@ def verify(
     Raises:
         ServiceUnreachableError: PostgreSQL or Kafka does not answer; nothing is verified then.
     """
-    log = kafka or BrokerLog(settings.kafka_bootstrap_servers, ALL_TOPICS)
+    log = kafka or BrokerLog(settings.kafka_bootstrap_servers, settings.topics.landed)
     ledger, pinned, kept = _read_promises(settings)
     with _session(settings, pinned) as session:
         queries.set_variables(
@@ -56,7 +54,7 @@ def verify(
         if pinned.publication is None:
             queries.run_script(session, "empty_lake")  # before the first one, the same checks run over empty tables
         findings: list[Finding] = []
-        counts = _check_landing(session, log, ledger, receipts, findings)
+        counts = _check_landing(session, settings.topics, log, ledger, receipts, findings)
         scope.write_cutoffs(session, pinned, settings.bronze_uri)
         counts |= _check_published(session, settings, kept, newest_days, findings)
     order = {f"I{number}": number for number in range(1, 7)}
@@ -108,6 +106,7 @@ def _session(settings: StorageSettings, pinned: scope.Scope) -> Iterator[duckdb.
 
 def _check_landing(
     session: duckdb.DuckDBPyConnection,
+    names: TopicNames,
     log: KafkaLog,
     ledger: Sequence[Count],
     receipts: Sequence[Path],
@@ -125,11 +124,11 @@ def _check_landing(
         landing.check_records(session, log, landed, held),
         published_state.check_landing_order(session),
     ]
-    good_topics = {topics.LIVE_TOPIC, topics.IMPORT_TOPIC}
+    good_topics = {names.live, names.imports}
     return {
         "accepted": _record_count(held, good_topics),
         "acknowledged": sum(count for _, _, topic, count in ledger if topic in good_topics),
-        "dead_letters": _record_count(held, {topics.DEAD_LETTER_TOPIC}),
+        "dead_letters": _record_count(held, {names.dead_letters}),
         "receipts": receipt_count,
         "waiting_to_land": unlanded.record_count,
     }

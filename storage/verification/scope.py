@@ -63,7 +63,7 @@ def pin(engine: Engine, settings: StorageSettings) -> Scope:
             for row in connection.execute(sa.select(hours.c.hour, hours.c.touched_version, hours.c.published_version))
         }
     publication = publications.latest(engine)
-    version = bronze.latest_version(settings.bronze_uri)
+    version = bronze.latest_version(settings)
     return Scope(publication, version, NOTHING_READ if cursor is None else cursor, states)
 
 

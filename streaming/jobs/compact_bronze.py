@@ -6,8 +6,9 @@ One date after the other until none has many small files; prints one line per da
 import sys
 import threading
 
+from runtime.settings import EXIT_CONFIGURATION
 from storage.settings import StorageSettings
-from streaming.errors import EXIT_CONFIGURATION, EXIT_FAILED
+from streaming.errors import EXIT_FAILED
 from streaming.settings import StreamingSettings
 
 MAX_DATES = 10_000

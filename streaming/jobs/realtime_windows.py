@@ -1,39 +1,24 @@
-"""The driver of the live windows: `python -m streaming.jobs.realtime_windows`. Runs until SIGTERM or SIGINT.
+"""The driver of the live windows: `python -m streaming.jobs.realtime_windows`. Runs until SIGTERM or SIGINT. Exit codes: streaming.driver.
 
 A process of its own: PostgreSQL being away, a checkpoint that is refused, or native memory of its state must not touch landing.
-Exit codes as of streaming.jobs.land_bronze.
 """
 
 import json
 import logging
-import os
-import signal
-import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from ingestion.contracts import download
 from ingestion.contracts.avro_wire import decodable
 from ingestion.contracts.formats import avro
 from ingestion.contracts.registry import CONTRACTS
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
-from runtime.aliases import log_conflicts
-from runtime.logs import configure_logs
-from runtime.settings import ProcessSettings
+from ingestion.contracts.topics import TopicNames
 from storage.live.state import WINDOWS_QUERY
 from storage.settings import StorageSettings
-from streaming.errors import (
-    EXIT_CONFIGURATION,
-    EXIT_FAILED,
-    ConfigurationError,
-    KafkaUnreachableError,
-    WindowsFailedError,
-)
+from streaming.driver import POLL_SECONDS, catch_signals, drive, leave
+from streaming.errors import WindowsFailedError
 from streaming.live_progress import LiveProgress
-from streaming.progress import HeartbeatThread
 from streaming.settings import StreamingSettings
 
 if TYPE_CHECKING:
@@ -43,47 +28,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tidemark.realtime_windows")
 
-POLL_SECONDS = 0.5
 SCHEMA_LOOK_SECONDS = 5.0
 
 
 def main() -> int:
     """Counts until asked to stop. Returns the exit code."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        storage, settings = StorageSettings(), StreamingSettings().of_windows()
-        configure_logs(WINDOWS_QUERY, ProcessSettings().environment)
-        log_conflicts(os.environ, StorageSettings, ProcessSettings)
-    except ValidationError as error:
-        configure_logs(WINDOWS_QUERY, "production")
-        logger.error("settings are not valid: %s", "; ".join(str(e["loc"]) + " " + e["msg"] for e in error.errors()))
-        return EXIT_CONFIGURATION
-    progress = LiveProgress()
-    heartbeat = _start_heartbeat(storage, settings, progress)
-    try:
-        run(storage, settings, progress, stopping)
-        return 0
-    except ConfigurationError as error:
-        progress.set_state("refused")
-        logger.error("%s", error)
-        return EXIT_CONFIGURATION
-    except (KafkaUnreachableError, WindowsFailedError) as error:
-        if stopping.is_set():
-            return 0
-        progress.set_state("failed")
-        logger.error("%s", error)
-        return EXIT_FAILED
-    except Exception:
-        if stopping.is_set():
-            logger.warning("the JVM ended before the stop was complete; the next start repeats the open batch")
-            return 0
-        progress.set_state("failed")
-        logger.exception("live windows failed")
-        return EXIT_FAILED
-    finally:
-        heartbeat.stop()
+    return drive(WINDOWS_QUERY, LiveProgress(), run, lambda storage: (storage.topics.live,))
 
 
 def run(
@@ -95,10 +45,11 @@ def run(
     from streaming.live_run import LiveRun
     from streaming.session import build_spark, driver_process
 
+    settings, topic = settings.of_windows(), storage.topics.live
     progress.set_state("waiting_for_kafka")
     topics = wait_for_topics(
         storage.kafka_bootstrap_servers,
-        (LIVE_TOPIC,),
+        (topic,),
         timeout_seconds=settings.kafka_wait_seconds,
         is_stopping=stopping.is_set,
     )
@@ -106,16 +57,14 @@ def run(
         return
     progress.set_state("starting")
     spark = build_spark(settings, "tidemark-realtime-windows")
-    # PySpark's own SIGINT handler cancels jobs and then raises in the middle of whatever runs.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    catch_signals(stopping)
     driver = driver_process(spark)
     engine = make_engine(storage, pool_size=2)
-    reader = EndOffsetReader(storage.kafka_bootstrap_servers, (LIVE_TOPIC,))
-    source = make_source(engine)
+    reader = EndOffsetReader(storage.kafka_bootstrap_servers, (topic,))
+    source = make_source(engine, storage.topics)
     live = LiveRun(spark, engine, storage, settings, source, progress)
-    live.start(topics[LIVE_TOPIC], reader.read)
-    logger.info("counting %s", LIVE_TOPIC)
+    live.start(topics[topic], reader.read)
+    logger.info("counting %s", topic)
     look_at = time.monotonic() + SCHEMA_LOOK_SECONDS
     while not stopping.wait(POLL_SECONDS):
         if driver is not None and driver.poll() is not None:
@@ -123,53 +72,29 @@ def run(
         live.check()
         if time.monotonic() >= look_at:
             look_at = time.monotonic() + SCHEMA_LOOK_SECONDS
-            if (found := make_source(engine)) != source:
+            if (found := make_source(engine, storage.topics)) != source:
                 logger.info("an Avro schema was registered; going on with it")
                 source = found
-                live.restart_with(source, topics[LIVE_TOPIC], reader.read)
+                live.restart_with(source, topics[topic], reader.read)
     is_clean = live.stop()
     logger.info("stopped %s", "between two batches" if is_clean else "in a batch, which the next start repeats")
     reader.close()
     spark.stop()
 
 
-def make_source(engine: "Engine") -> "LiveSource":
+def make_source(engine: "Engine", names: TopicNames) -> "LiveSource":
     """The topic, and the schemas that Avro downloads may have by the registry."""
     from storage.control.schema_registry import all_texts
     from streaming.live_run import LiveSource
 
     writers = {number: decodable(text) for number, text in all_texts(engine).items()}
     return LiveSource(
-        LIVE_TOPIC,
-        DEAD_LETTER_TOPIC,
+        names.live,
+        names.dead_letters,
         json.dumps(decodable(json.dumps(avro.schema(CONTRACTS[download.CONTRACT])))),
         {number: json.dumps(schema) for number, schema in writers.items() if schema is not None},
     )
 
 
-def _start_heartbeat(storage: StorageSettings, settings: StreamingSettings, progress: LiveProgress) -> HeartbeatThread:
-    from storage.control.engine import make_engine
-    from storage.control.heartbeats import beat
-    from streaming.kafka_topics import EndOffsetReader
-
-    engine = make_engine(storage, pool_size=1)
-
-    def write(details: dict[str, Any]) -> None:
-        beat(engine, WINDOWS_QUERY, details)
-
-    thread = HeartbeatThread(
-        progress,
-        beat=write,
-        read_ends=EndOffsetReader(storage.kafka_bootstrap_servers, (LIVE_TOPIC,)).read,
-        every_seconds=settings.heartbeat_seconds,
-    )
-    thread.start()
-    return thread
-
-
 if __name__ == "__main__":
-    code = main()
-    logging.shutdown()
-    sys.stdout.flush()
-    # Not sys.exit: py4j's callback threads may wait for a JVM that is gone.
-    os._exit(code)
+    leave(main())

@@ -7,6 +7,13 @@ import pytest
 from tests.e2e.stack import Stack, free_port_offset
 
 STACK: pytest.StashKey[Stack] = pytest.StashKey()
+# Not the defaults: whatever part of the platform knew a topic by heart would be found out here. `make demo` runs on the defaults.
+TOPICS = {
+    "KAFKA_TOPIC": "acme.events",
+    "KAFKA_DLQ_TOPIC": "acme.rejected",
+    "TIDEMARK_KAFKA_IMPORT_TOPIC": "acme.history",
+    "TIDEMARK_KAFKA_DOWNLOADS_TOPIC": "acme.downloads",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def running_stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """A stack of its own, up once for the end-to-end tests, always down after them."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), free_port_offset())
+    stack = Stack(tmp_path_factory.mktemp("stack"), free_port_offset(), settings=TOPICS)
     request.config.stash[STACK] = stack
     try:
         stack.up()

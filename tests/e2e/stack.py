@@ -21,7 +21,7 @@ from storage import publications
 from storage.control import make_engine
 from storage.control.keys import KeyKind, create_key
 from storage.lake import open_lake
-from storage.settings import StorageSettings
+from storage.settings import TOPIC_VARIABLES, StorageSettings
 
 UP_TIMEOUT_SECONDS = 240
 LOG_LINES_SHOWN = 25
@@ -123,6 +123,7 @@ class Stack:
         }
         names |= {name.lower(): found.get(f"TIDEMARK_STORAGE_{name}") for name in ("BUILDS_DIR", "EXTENSIONS_DIR")}
         names["kafka_bootstrap_servers"] = found["TIDEMARK_KAFKA_BOOTSTRAP_SERVERS"]
+        names |= {variable: found[variable] for variable in TOPIC_VARIABLES.values()}
         return StorageSettings.model_validate({name: value for name, value in names.items() if value})
 
     def make_key(self, app_id: str, kind: KeyKind) -> str:

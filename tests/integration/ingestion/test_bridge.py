@@ -1,5 +1,6 @@
 """The bridge as it runs: a client's records on `content-downloads`, a real broker and registry, and kill -9 in the middle."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,13 +10,16 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, LIVE_TOPIC
+from ingestion.bridge.left_behind import count_left_behind, describe_left_behind
+from ingestion.contracts.topics import DEAD_LETTER_TOPIC, DOWNLOADS_TOPIC, LIVE_TOPIC, TopicSpec
 from ingestion.schema_registry.own_contracts import register_own
 from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import PostgresRegistryStore
 from local_stack import child
+from local_stack.topics import create_topics
 from local_stack.waiting import wait_until
 from storage.settings import StorageSettings
 from tests.integration.ingestion.reading import Landed, read_all
@@ -30,7 +34,7 @@ EVENT_COUNT = 20_000
 def schema_id(engine: Engine) -> int:
     """The platform's own contract, registered."""
     registry = SchemaRegistry(PostgresRegistryStore(engine))
-    register_own(registry)
+    register_own(registry, DOWNLOADS_TOPIC)
     return registry.look(lambda view: view.version("content-downloads-value", "latest").schema_id)
 
 
@@ -110,3 +114,36 @@ def test_a_bridge_that_is_killed_loses_no_record_and_its_successor_changes_none(
     assert {value for said in copies.values() for value, _ in said} == set(values.values())
     letters = read_all(kafka_bootstrap, DEAD_LETTER_TOPIC, is_unknown)
     assert {letter.headers["ce_dlqreason"] for letter in letters} == {"unknown_schema"}
+
+
+def is_told(bootstrap: str, topic: str, group: str) -> bool:
+    """True once the broker says what the group has read."""
+    with contextlib.suppress(KafkaError):
+        count_left_behind(bootstrap, topic, group)
+        return True
+    return False
+
+
+@pytest.mark.feature("S0-4")
+def test_downloads_that_an_earlier_topic_still_holds_are_counted_until_they_are_read(kafka_bootstrap: str) -> None:
+    old, new, group = (f"{name}-{uuid4().hex[:8]}" for name in ("old", "new", "group"))
+    create_topics(kafka_bootstrap, [TopicSpec(old, partitions=2), TopicSpec(new)])
+    producer = Producer({"bootstrap.servers": kafka_bootstrap})
+    for number in range(5):
+        producer.produce(old, b"x", partition=number % 2)
+    assert producer.flush(30) == 0
+    # A fresh broker has no place for groups until the first of them is asked for.
+    wait_until(lambda: is_told(kafka_bootstrap, new, group), "the broker to find the group", 60)
+    assert count_left_behind(kafka_bootstrap, new, group) == {}, "the group has read nothing yet"
+    consumer = Consumer({"bootstrap.servers": kafka_bootstrap, "group.id": group, "enable.auto.commit": False})
+    try:
+        consumer.commit(offsets=[TopicPartition(old, 0, 1), TopicPartition(old, 1, 2)], asynchronous=False)
+        assert count_left_behind(kafka_bootstrap, new, group) == {old: 2}
+        assert count_left_behind(kafka_bootstrap, old, group) == {}
+        line = describe_left_behind({old: 2}, new)
+        assert f"{old} holds 2" in line
+        assert f"set TIDEMARK_KAFKA_DOWNLOADS_TOPIC={old} until" in line
+        consumer.commit(offsets=[TopicPartition(old, 0, 3)], asynchronous=False)
+        assert count_left_behind(kafka_bootstrap, new, group) == {}
+    finally:
+        consumer.close()

@@ -12,7 +12,7 @@ import psutil
 import psycopg2
 import pytest
 
-from ingestion.contracts.topics import INLETS, LIVE_TOPIC, TOPICS
+from ingestion.contracts.topics import LIVE_TOPIC, TopicNames
 from local_stack import child
 from local_stack.broker import Broker, running_broker
 from local_stack.ports import free_port, is_listening
@@ -142,7 +142,7 @@ def test_the_broker_keeps_topics_and_records_over_restarts(tmp_path: Path) -> No
 
     port = free_port()
     with running_broker(tmp_path / "kafka", port) as bootstrap:
-        assert create_topics(bootstrap) == sorted(spec.name for spec in (*TOPICS, *INLETS))
+        assert create_topics(bootstrap) == sorted(TopicNames().by_role.values())
         assert create_topics(bootstrap) == []
         producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
         producer.send(LIVE_TOPIC, b"value", key=b"user").get(30)

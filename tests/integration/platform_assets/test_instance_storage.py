@@ -12,7 +12,10 @@ from dagster._core.instance.ref import InstanceRef
 from platform_assets.settings import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
-OURS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+OURS = (  # autovacuum works in the same database
+    "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    " and backend_type = 'client backend'"
+)
 
 
 @dg.op

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ingestion.contracts import headers
 from ingestion.contracts.clocks import format_utc
+from ingestion.contracts.topics import TopicNames
 from storage.settings import StorageSettings
 from streaming.commit_metadata import parse_commit_metadata
 from streaming.settings import StreamingSettings
@@ -96,14 +97,13 @@ def produce_events(bootstrap: str, topic: str, count: int, days: int = 1) -> Non
     )
 
 
-def read_broker(bootstrap: str) -> list[Record]:
-    """Every record of the platform's topics, in order of place."""
+def read_broker(bootstrap: str, topics: tuple[str, ...] = ()) -> list[Record]:
+    """Every record of `topics` (default: all that are landed, under their default names), in order of place."""
     from confluent_kafka import Consumer, TopicPartition
 
     from streaming.kafka_topics import EndOffsetReader
-    from streaming.landing import TOPICS
 
-    reader = EndOffsetReader(bootstrap, TOPICS)
+    reader = EndOffsetReader(bootstrap, topics or TopicNames().landed)
     ends = {(t, p): end for t, of in reader.read().items() for p, end in of.items() if end}
     reader.close()
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False})
@@ -147,11 +147,11 @@ class LandingBench:
     def start(self, **overrides: Any) -> "Landing":
         """Starts landing with what the broker says now. Raises what Landing.start raises."""
         from streaming.kafka_topics import EndOffsetReader, wait_for_topics
-        from streaming.landing import TOPICS, Landing
+        from streaming.landing import Landing
 
         bootstrap = self.storage.kafka_bootstrap_servers
-        topics = wait_for_topics(bootstrap, TOPICS, timeout_seconds=20)
-        reader = EndOffsetReader(bootstrap, TOPICS)
+        topics = wait_for_topics(bootstrap, self.storage.topics.landed, timeout_seconds=20)
+        reader = EndOffsetReader(bootstrap, self.storage.topics.landed)
         self._ends = reader.read()
         reader.close()
         landing = Landing(self.spark, self.storage, self.settings, **overrides)

@@ -1,5 +1,6 @@
 """Landing is exact and ordered whatever happens to its checkpoint: repeated batches, restarts, lost folders, other topics."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -21,11 +22,11 @@ pytestmark = pytest.mark.integration
 
 def plan_recovery(bench: LandingBench, *, perform: bool):
     from streaming.kafka_topics import EndOffsetReader, wait_for_topics
-    from streaming.landing import TOPICS
     from streaming.recovery import Recovery
 
-    topics = wait_for_topics(bench.storage.kafka_bootstrap_servers, TOPICS, timeout_seconds=20)
-    reader = EndOffsetReader(bench.storage.kafka_bootstrap_servers, TOPICS)
+    names = bench.storage.topics.landed
+    topics = wait_for_topics(bench.storage.kafka_bootstrap_servers, names, timeout_seconds=20)
+    reader = EndOffsetReader(bench.storage.kafka_bootstrap_servers, names)
     recovery = Recovery(bench.spark, bench.storage, bench.settings)
     plan = recovery.plan(topics, reader.read())
     reader.close()
@@ -180,3 +181,48 @@ def test_a_recreated_topic_is_refused_even_by_recovery(bench: LandingBench) -> N
     shutil.rmtree(bench.settings.checkpoint_dir)
     with pytest.raises(StartRefusedError, match=r"events\.dlq\.v1 was recreated"):
         plan_recovery(bench, perform=False)
+
+
+@pytest.mark.feature("S0-4")
+def test_topics_named_otherwise_than_before_are_refused_until_they_are_named_again(bench: LandingBench) -> None:
+    # Regression: Spark ended the query at every start ("partitions are gone"), and what the old topic still held never landed.
+    from local_stack.topics import create_topics
+    from streaming.errors import StartRefusedError
+
+    before, bootstrap = bench.storage, bench.storage.kafka_bootstrap_servers
+    renamed = before.model_copy(update={"live_topic": "other.events", "dead_letter_topic": "other.letters"})
+    swapped = before.model_copy(update={"live_topic": before.import_topic, "import_topic": before.live_topic})
+    create_topics(bootstrap, renamed.topics.specs)
+    produce_events(bootstrap, LIVE_TOPIC, 20)
+    bench.land_all()
+    produce_events(bootstrap, LIVE_TOPIC, 10)  # has not landed
+
+    for storage in (renamed, swapped):
+        bench.storage = storage
+        with pytest.raises(StartRefusedError, match=r"set TIDEMARK_KAFKA_TOPIC=events\.raw\.v1 again, or begin anew"):
+            bench.start()
+        with pytest.raises(StartRefusedError, match=r"TIDEMARK_KAFKA_TOPIC=events\.raw\.v1 again"):
+            plan_recovery(bench, perform=False)
+    shutil.move(Path(bench.settings.checkpoint_dir, "state.json"), Path(bench.settings.checkpoint_dir, "lost.json"))
+    bench.storage = renamed
+    with pytest.raises(StartRefusedError, match=r"topic events\.raw\.v1, which no setting names"):
+        bench.start()
+    shutil.move(Path(bench.settings.checkpoint_dir, "lost.json"), Path(bench.settings.checkpoint_dir, "state.json"))
+
+    bench.storage = before
+    bench.land_all()
+    assert_bronze_equals_broker(bench)
+
+
+@pytest.mark.feature("S0-4")
+def test_a_checkpoint_of_before_roles_were_kept_goes_on_and_keeps_them(bench: LandingBench) -> None:
+    produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 20)
+    bench.land_all()
+    file = Path(bench.settings.checkpoint_dir, "state.json")
+    state = json.loads(file.read_text())
+    roles = state.pop("topic_roles")
+    file.write_text(json.dumps(state))
+
+    bench.land_all()
+
+    assert json.loads(file.read_text())["topic_roles"] == roles == bench.storage.topics.landed_roles

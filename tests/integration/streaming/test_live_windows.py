@@ -34,7 +34,7 @@ from tests.integration.streaming.live_bench import LiveBench
 
 DOWNLOAD_SCHEMA = json.dumps(decodable(json.dumps(avro.schema(CONTRACTS["download/1"]))))
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
 
 def avro_download(event_id: str, at: datetime, schema_id: int, **changes: Any) -> Sent:

@@ -32,10 +32,11 @@ def main() -> None:
     settings, storage = IngestionSettings(), StorageSettings()
     engine = make_engine(storage)
     # It gathers for long, so that a kill right after the answers finds something to lose on the slowest machine too.
-    usual = sink_settings(settings, storage.kafka_bootstrap_servers)
+    usual = sink_settings(settings, storage)
     gathering = replace(usual, linger_milliseconds=10_000, message_timeout_seconds=30, publish_timeout_seconds=40)
     sink = EarlySink(gathering)
-    serve(create_app(settings, sink, KeyRing(engine), PostgresLedger(engine)), settings)
+    app = create_app(settings, sink, KeyRing(engine), PostgresLedger(engine))
+    serve(app, app.state.protocol, settings)
 
 
 if __name__ == "__main__":

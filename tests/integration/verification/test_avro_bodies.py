@@ -2,6 +2,7 @@
 
 import pytest
 
+from ingestion.contracts.topics import DOWNLOADS_TOPIC
 from ingestion.schema_registry.own_contracts import register_own
 from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import PostgresRegistryStore
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.feature("K10")]
 
 def test_a_platform_with_avro_bodies_is_sound(world: World) -> None:
     registry = SchemaRegistry(PostgresRegistryStore(world.engine))
-    register_own(registry)
+    register_own(registry, DOWNLOADS_TOPIC)
     schema_id = registry.look(lambda view: view.version("content-downloads-value", "latest").schema_id)
     version = world.land(
         engagement(0),

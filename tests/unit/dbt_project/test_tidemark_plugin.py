@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from dbt_common.exceptions import DbtRuntimeError
 from pydantic import ValidationError
 
 sys.path.append(str(Path(__file__).parents[3] / "dbt_project" / "plugins"))
 
-from tidemark_plugin import BuildSettings, attach_statement, bronze_view_statement, object_store_secret
+from tidemark_plugin import BuildSettings, attach_statement, bronze_view_statement, object_store_secret, with_profile
 
 from storage.object_store import object_store_secret as storage_secret
+from storage.object_store import with_profile as storage_profile
 
 
 def _settings(**changes: object) -> BuildSettings:
@@ -77,3 +79,23 @@ def test_the_object_store_secret_names_what_the_environment_has() -> None:
         "CREATE OR REPLACE SECRET object_store (TYPE s3, KEY_ID 'id', SECRET 'se''cret', "
         "ENDPOINT '127.0.0.1:9000', URL_STYLE 'path', USE_SSL false)"
     )
+
+
+@pytest.mark.feature("S2-14")
+def test_a_profile_is_read_as_by_the_other_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "credentials").write_text(
+        "[lake]\naws_access_key_id = id\naws_secret_access_key = secret\nregion = r\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    environment = {"AWS_PROFILE": "lake", "AWS_SESSION_TOKEN": ""}
+
+    assert with_profile(environment) == storage_profile(environment)
+    assert with_profile(environment) == {
+        "AWS_PROFILE": "lake",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "r",
+    }
+    with pytest.raises(DbtRuntimeError, match="AWS_PROFILE=nobody cannot be used"):
+        with_profile({"AWS_PROFILE": "nobody"})

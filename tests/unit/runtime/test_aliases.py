@@ -14,16 +14,20 @@ from local_stack.settings import StackSettings
 from runtime.aliases import log_conflicts
 from runtime.settings import ProcessSettings
 from serving.settings import ServingSettings
-from storage.object_store import object_store_secret
 from storage.settings import StorageSettings
+from streaming.settings import StreamingSettings
 
 NAMES: list[tuple[str, str, type[BaseSettings], str, Any]] = [
     ("KAFKA_BOOTSTRAP_SERVERS", "broker-1:9092", StorageSettings, "kafka_bootstrap_servers", "broker-1:9092"),
     ("DATABASE_URL", "postgresql://a@b/c", StorageSettings, "database_url", "postgresql://a@b/c"),
     ("S3_BUCKET", "mine", StorageSettings, "bronze_uri", "s3://mine/bronze/events"),
     ("S3_BUCKET", "mine", StorageSettings, "lake_uri", "s3://mine/lake"),
-    ("KAFKA_TOPIC", "topic-a", IngestionSettings, "live_topic", "topic-a"),
-    ("KAFKA_DLQ_TOPIC", "topic-b", IngestionSettings, "dead_letter_topic", "topic-b"),
+    ("KAFKA_TOPIC", "topic-a", StorageSettings, "live_topic", "topic-a"),
+    ("KAFKA_DLQ_TOPIC", "topic-b", StorageSettings, "dead_letter_topic", "topic-b"),
+    ("AWS_REGION", "eu-central-2", StorageSettings, "aws_region", "eu-central-2"),
+    ("AWS_REGION", "eu-central-2", StreamingSettings, "aws_region", "eu-central-2"),
+    ("AWS_PROFILE", "lake", StorageSettings, "aws_profile", "lake"),
+    ("AWS_PROFILE", "lake", StreamingSettings, "aws_profile", "lake"),
     ("ENVIRONMENT", "production", IngestionSettings, "allows_anonymous", False),
     ("ENVIRONMENT", "production", ServingSettings, "is_public_readable", False),
     ("ENVIRONMENT", "production", ProcessSettings, "environment", "production"),
@@ -37,10 +41,6 @@ def test_each_name_changes_a_setting(
     assert getattr(model(), field) != value
     monkeypatch.setenv(name, text)
     assert getattr(model(), field) == value
-
-
-def test_the_region_reaches_the_object_store() -> None:
-    assert "REGION 'eu-central-2'" in object_store_secret({"AWS_REGION": "eu-central-2"})
 
 
 def test_our_own_name_wins_and_a_conflict_is_told_once_without_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +65,16 @@ def test_an_address_that_is_given_beats_the_bucket(monkeypatch: pytest.MonkeyPat
 def test_a_stack_takes_them_as_the_callers_own(tmp_path: Path) -> None:
     settings = StackSettings(home=tmp_path)
     outside = {"KAFKA_BOOTSTRAP_SERVERS": "broker-1:9092", "S3_BUCKET": "mine", "DATABASE_URL": "postgresql://db/x"}
+    outside |= {"KAFKA_TOPIC": "a", "KAFKA_DLQ_TOPIC": "b", "AWS_REGION": "eu-central-2", "AWS_PROFILE": "lake"}
     values = environment.merge(environment.compute(settings, "secret", ""), outside)
     assert not environment.uses_own_kafka(values, settings)
     assert not environment.uses_own_postgres(values, settings)
     assert values["TIDEMARK_STORAGE_BRONZE_URI"] == "s3://mine/bronze/events"
     assert values["TIDEMARK_STORAGE_LAKE_URI"] == "s3://mine/lake"
+    assert (values["TIDEMARK_KAFKA_TOPIC"], values["TIDEMARK_KAFKA_DLQ_TOPIC"]) == ("a", "b")
+    assert (values["TIDEMARK_STORAGE_AWS_REGION"], values["TIDEMARK_STORAGE_AWS_PROFILE"]) == ("eu-central-2", "lake")
+
+
+def test_a_stack_writes_down_its_topics_for_commands_from_other_shells(tmp_path: Path) -> None:
+    values = environment.merge(environment.compute(StackSettings(home=tmp_path), "secret", ""), {})
+    assert values["TIDEMARK_KAFKA_TOPIC"] == "events.raw.v1"

@@ -2,10 +2,11 @@
 
 import pytest
 
+from ingestion.contracts.topics import TopicNames
 from streaming.checkpoints import LandingState, QueryPlace
 from streaming.commit_metadata import Offsets
 from streaming.errors import ConfigurationError, StartRefusedError
-from streaming.guards import check_broker_holds, check_query, check_topics, known_topic_ids, refuse
+from streaming.guards import check_broker_holds, check_names, check_query, check_topics, known_topic_ids, refuse
 
 TOPICS = ("t",)
 
@@ -65,6 +66,19 @@ def test_a_topic_with_another_id_is_a_problem_and_a_new_topic_is_none() -> None:
     assert check_topics({"t": "1"}, {"t": "1", "new": "2"}) == []
     [problem] = check_topics({"t": "1"}, {"t": "2"})
     assert "recreated" in problem
+
+
+def test_topics_of_other_names_or_other_roles_are_a_problem() -> None:
+    names = TopicNames(live="new", dead_letters="letters", imports="imports")
+    as_before = LandingState(topic_roles=names.landed_roles)
+    assert check_names(LandingState(), [], names) == []
+    assert check_names(as_before, ["new", "letters"], names) == []
+    [renamed] = check_names(LandingState(topic_roles={"live": "old"}), ["old"], names)
+    assert "set TIDEMARK_KAFKA_TOPIC=old again" in renamed
+    [unnamed] = check_names(LandingState(), ["old", "new"], names)
+    assert "topic old, which no setting names" in unnamed
+    swapped = check_names(as_before, names.landed, TopicNames(live="letters", dead_letters="new", imports="imports"))
+    assert len(swapped) == 2
 
 
 def test_a_broker_with_fewer_records_than_bronze_is_a_problem() -> None:

@@ -75,6 +75,17 @@ def test_a_local_driver_listens_on_loopback_only_and_an_object_store_keeps_its_o
     assert "spark.hadoop.fs.file.impl" not in remote
 
 
+@pytest.mark.feature("S2-14")
+def test_region_and_profile_reach_spark_only_when_they_are_set() -> None:
+    plain, given = spark_options(StreamingSettings()), spark_options(StreamingSettings(aws_region="r", aws_profile="p"))
+
+    changed = {name: value for name, value in given.items() if plain.get(name) != value}
+    assert changed["spark.hadoop.fs.s3a.endpoint.region"] == "r"
+    assert changed["spark.hadoop.fs.s3a.aws.credentials.provider"].endswith(".ProfileCredentialsProvider")
+    assert changed["spark.driver.extraJavaOptions"] == plain["spark.driver.extraJavaOptions"] + " -Daws.profile=p"
+    assert len(changed) == 3
+
+
 def test_waiting_for_kafka_is_bounded() -> None:
     now = [0.0]
 

@@ -49,6 +49,7 @@ def test_unpacking_stops_at_the_ceiling(packed: bytes) -> None:
         (b"{}", "gzip, gzip", 415),
         (b"", "gzip", 422),
     ],
+    ids=["cut", "not gzip", "trailing", "zlib", "brotli", "twice", "empty"],
 )
 def test_bad_encodings_are_4xx(edge: Edge, content: bytes, encoding: str, status: int) -> None:
     client, _ = edge

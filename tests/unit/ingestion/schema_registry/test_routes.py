@@ -8,6 +8,7 @@ import pytest
 
 from ingestion.contracts.formats import avro
 from ingestion.contracts.registry import CONTRACTS
+from ingestion.contracts.topics import DOWNLOADS_TOPIC
 from ingestion.schema_registry.errors import RegistryError
 from ingestion.schema_registry.own_contracts import register_own
 from ingestion.schema_registry.service import SchemaRegistry
@@ -203,7 +204,7 @@ def test_the_platforms_own_contract_is_there_from_the_start(edge: Edge) -> None:
 def test_registering_the_own_contracts_again_changes_nothing() -> None:
     store = InMemoryRegistryStore()
     for _ in range(2):
-        register_own(SchemaRegistry(store))
+        register_own(SchemaRegistry(store), DOWNLOADS_TOPIC)
     assert [(item.version, item.schema_id) for item in store.state.versions] == [(1, 1)]
 
 

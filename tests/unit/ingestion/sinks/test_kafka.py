@@ -69,7 +69,7 @@ async def publish(sink: KafkaSink) -> Outcome:
 def test_without_a_broker_everything_fails_in_time_and_the_queue_empties() -> None:
     # Port 9 is the discard service: nobody listens there.
     settings = KafkaSinkSettings(
-        "127.0.0.1:9", message_timeout_seconds=1.0, publish_timeout_seconds=5.0, max_queued_records=3
+        "127.0.0.1:9", "events", message_timeout_seconds=1.0, publish_timeout_seconds=5.0, max_queued_records=3
     )
     sink = KafkaSink(settings)
     try:
@@ -93,7 +93,7 @@ def test_what_a_failing_batch_reserved_is_given_back() -> None:
         yield RECORDS[0]
         raise ValueError("no record")
 
-    sink = KafkaSink(KafkaSinkSettings("127.0.0.1:9", message_timeout_seconds=1.0))
+    sink = KafkaSink(KafkaSinkSettings("127.0.0.1:9", "events", message_timeout_seconds=1.0))
     try:
         with pytest.raises(ValueError, match="no record"):
             sink.submit(Batch(break_off(), 3, 3))
