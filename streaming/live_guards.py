@@ -42,5 +42,14 @@ def check_topic(state: QueryState, found: Mapping[str, str], ends: Offsets) -> l
         for topic, known in sorted(state.topic_ids.items())
         if topic in found and found[topic] != known
     ]
+    renamed = [
+        f"topic {topic} was counted before and is not read any more ({', '.join(sorted(found))} is): name it again, or {RECOVER}"
+        for topic in sorted(state.topic_ids)
+        if topic not in found
+    ]
     counted = {topic: {p: end - 1 for p, end in of.items() if end} for topic, of in state.offsets.items()}
-    return recreated or [problem.replace("bronze", "the live windows") for problem in check_broker_holds(counted, ends)]
+    return (
+        recreated
+        or renamed
+        or [problem.replace("bronze", "the live windows") for problem in check_broker_holds(counted, ends)]
+    )

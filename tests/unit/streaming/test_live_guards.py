@@ -50,6 +50,8 @@ def test_a_recreated_topic_and_another_broker_are_refused() -> None:
     assert check_topic(COUNTED, {"live": "id-1"}, {"live": {0: 10, 1: 3}}) == []
     [recreated] = check_topic(COUNTED, {"live": "id-2"}, {"live": {0: 10, 1: 3}})
     assert "recreated (id id-2, counted before as id-1)" in recreated
+    [renamed] = check_topic(COUNTED, {"other": "id-9"}, {"other": {0: 10}})
+    assert "topic live was counted before and is not read any more (other is)" in renamed
     [shorter] = check_topic(COUNTED, {"live": "id-1"}, {"live": {0: 9, 1: 0}})
     assert "Kafka ends before 9" in shorter
 
