@@ -93,6 +93,7 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
         "late_arrivals_sensor",
         "dbt_project_sensor",
         "stream_health_sensor",
+        "live_windows_sensor",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "nightly_reconciliation",
@@ -104,6 +105,7 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
     assert jobs == {
         "publish_dirty_hours",
         "rebuild_days",
+        "compare_live_windows",
         "retain_publications",
         "retain_hot_events",
         "verify_invariants",
