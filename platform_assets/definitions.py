@@ -5,7 +5,7 @@ import dagster as dg
 from platform_assets import jobs, schedules
 from platform_assets.assets import bronze, maintenance, verification, warehouse
 from platform_assets.resources.definitions import make_resources
-from platform_assets.sensors import dirty_hours, docs, stream_health
+from platform_assets.sensors import dirty_hours, docs, replay_requests, stream_health
 
 defs = dg.Definitions(
     assets=[
@@ -15,11 +15,18 @@ defs = dg.Definitions(
         maintenance.dbt_docs,
         verification.verification,
     ],
-    jobs=[jobs.publish_dirty_hours, jobs.rebuild_days, schedules.retain_publications, schedules.verify_invariants],
+    jobs=[
+        jobs.publish_dirty_hours,
+        jobs.replay_days,
+        jobs.rebuild_days,
+        schedules.retain_publications,
+        schedules.verify_invariants,
+    ],
     schedules=[schedules.nightly_reconciliation, schedules.hourly_retention, schedules.daily_verification],
     sensors=[
         dirty_hours.bronze_arrivals_sensor,
         dirty_hours.late_arrivals_sensor,
+        replay_requests.replay_requests_sensor,
         docs.dbt_project_sensor,
         stream_health.stream_health_sensor,
     ],

@@ -91,6 +91,7 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "bronze_arrivals_sensor",
         "late_arrivals_sensor",
+        "replay_requests_sensor",
         "dbt_project_sensor",
         "stream_health_sensor",
     }
@@ -100,4 +101,4 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
         "daily_verification",
     }
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"publish_dirty_hours", "rebuild_days", "retain_publications", "verify_invariants"}
+    assert jobs == {"publish_dirty_hours", "replay_days", "rebuild_days", "retain_publications", "verify_invariants"}
