@@ -15,7 +15,7 @@ class ProjectError(Exception):
 
 
 class DbtProject:
-    """The project in a folder, whose code may differ from the code that runs: so never by the stack's fork server, which holds that code."""
+    """The project in a folder. Its code may differ from the code that runs: never by the stack's fork server, which holds that one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
