@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from storage.difference import attach_build, published_rows, scope_condition, write_difference
+from storage.difference import attach_build, rows_of, scope_condition, write_difference
 from storage.lake import open_lake
 from storage.settings import StorageSettings
 from storage.tables import TableSpec
@@ -74,7 +74,8 @@ def compare(
 
 def _compare_table(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> list[DayDifference]:
     condition = scope_condition(lake, spec)
-    difference = write_difference(lake, spec, condition)
+    published = _published_rows(lake, spec, condition)
+    difference = write_difference(lake, spec, condition, published)
     if not difference.added and not difference.removed:
         return []
     match = " and ".join(f'added."{name}" is not distinct from removed."{name}"' for name in spec.key)
@@ -84,22 +85,36 @@ def _compare_table(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> list[Day
         "count(*) filter (added.event_date is not null and removed.event_date is not null) "
         f"from added full join removed on {match} group by day order by day"
     ).fetchall()
-    sums = _sums(lake, spec, condition)
+    sums = _sums(lake, spec, published, rows_of("build", spec, condition))
     return [
         DayDifference(spec.qualified_name, day, added, removed, changed, sums.get(day, {}))
         for day, added, removed, changed in rows
     ]
 
 
+def _published_rows(lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str) -> str:
+    """A relation of the published rows with the columns of `spec`: null where the published table lacks one, empty where it is missing."""
+    rows = lake.execute(
+        "select column_name from duckdb_columns() where database_name = 'lake' and schema_name = ? and table_name = ?",
+        [spec.schema, spec.name],
+    ).fetchall()
+    existing = {row[0] for row in rows}
+    columns = ", ".join(
+        f'"{name}"' if name in existing else f'cast(null as {kind}) as "{name}"' for name, kind in spec.columns
+    )
+    if not existing:
+        return f"(select {columns} where false)"
+    return f"(select {columns} from lake.{spec.qualified_name} where {condition})"
+
+
 def _sums(
-    lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str
+    lake: duckdb.DuckDBPyConnection, spec: TableSpec, published: str, built: str
 ) -> dict[date, dict[str, tuple[float, float]]]:
     """Rows and measures per day: (published, built)."""
     names = ("row_count", *spec.measures)
     sums = ", ".join(["count(*)", *(f'coalesce(sum("{name}"), 0)::double' for name in spec.measures)])
     found: dict[date, dict[str, tuple[float, float]]] = {}
-    built = f"build.{spec.qualified_name} where {condition}"
-    for side, relation in enumerate((published_rows(lake, spec, condition), built)):
+    for side, relation in enumerate((published, built)):
         for day, *values in lake.execute(f"select event_date, {sums} from {relation} group by event_date").fetchall():
             of_day = found.setdefault(day, dict.fromkeys(names, (0, 0)))
             for name, value in zip(names, values, strict=True):

@@ -46,14 +46,23 @@ def scope_condition(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> str:
     )
 
 
-def write_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str) -> Difference:
+def rows_of(side: str, spec: TableSpec, condition: str) -> str:
+    """A relation of the table's rows in the scope: `build` as built, `lake` as published."""
+    return f"(select {spec.column_list} from {side}.{spec.qualified_name} where {condition})"
+
+
+def write_difference(
+    lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str, published: str | None = None
+) -> Difference:
     """Makes the temporary tables `removed` and `added`: published rows that the build has not, and the reverse.
+
+    `published` is another relation of published rows, with the columns of `spec`.
 
     Raises:
         DifferenceError: the numbers of rows are not equal then, because the build has one row twice.
     """
-    name, published = spec.qualified_name, published_rows(lake, spec, condition)
-    built = f"(select {spec.column_list} from build.{name} where {condition})"
+    name, built = spec.qualified_name, rows_of("build", spec, condition)
+    published = published or rows_of("lake", spec, condition)
     lake.execute(f"create or replace temp table removed as {_rows_without_equal(spec, published, built)}")
     lake.execute(f"create or replace temp table added as {_rows_without_equal(spec, built, published)}")
     removed, added, before, after = (count(lake, rows) for rows in ("removed", "added", published, built))
@@ -62,21 +71,6 @@ def write_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition
             f"{name} has {after} rows in the build, but would have {before - removed + added}: a row is there twice."
         )
     return Difference(name, added, removed)
-
-
-def published_rows(lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str) -> str:
-    """A relation of the published rows with the columns of `spec`: null where the published table lacks one, empty where it is missing."""
-    rows = lake.execute(
-        "select column_name from duckdb_columns() where database_name = 'lake' and schema_name = ? and table_name = ?",
-        [spec.schema, spec.name],
-    ).fetchall()
-    existing = {row[0] for row in rows}
-    columns = ", ".join(
-        f'"{name}"' if name in existing else f'cast(null as {kind}) as "{name}"' for name, kind in spec.columns
-    )
-    if not existing:
-        return f"(select {columns} where false)"
-    return f"(select {columns} from lake.{spec.qualified_name} where {condition})"
 
 
 def _rows_without_equal(spec: TableSpec, left: str, right: str) -> str:

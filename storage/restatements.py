@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from storage.difference import published_rows, scope_condition
+from storage.difference import rows_of, scope_condition
 from storage.tables import TableSpec
 
 CLOSES_AFTER = timedelta(minutes=15)
 PERIODS = {"event_hour": timedelta(hours=1), "event_date": timedelta(days=1)}
+PERIOD_NAMES = {"event_hour": "hour", "event_date": "day"}
 RESTATEMENTS_DDL = """
 create table if not exists lake.operations.restatements (
     publication_id bigint, cause varchar, run_id varchar, table_name varchar, period varchar, period_start timestamptz, app_id varchar,
@@ -45,7 +46,7 @@ class Ledger:
             return
         landed = [spec for spec in specs if spec.schema == "silver" and spec.scope == "event_hour"]
         parts = [
-            f"select {scope}::timestamptz from {published_rows(self._lake, spec, scope_condition(self._lake, spec))} "
+            f"select {scope}::timestamptz from {rows_of('lake', spec, scope_condition(self._lake, spec))} "
             f"where {scope}::timestamptz <= $last"
             for spec in landed
         ]
@@ -66,10 +67,9 @@ class Ledger:
         names = {name for name, _ in spec.columns}
         app = "app_id" if "app_id" in names else "''"
         start = f"{spec.scope}::timestamptz as period_start"
-        published = published_rows(self._lake, spec, condition)
-        built = f"(select {spec.column_list} from build.{spec.qualified_name} where {condition})"
+        published, built = (rows_of(side, spec, condition) for side in ("lake", "build"))
         unions = " union all ".join(
-            f"select {_text(spec.qualified_name)}, {_text(spec.scope.removeprefix('event_'))}, closed.period_start, closed.app_id, "
+            f"select {_text(spec.qualified_name)}, {_text(PERIOD_NAMES[spec.scope])}, closed.period_start, closed.app_id, "
             f"{_text(name)}, coalesce(before.{_quote(name)}, 0), coalesce(after.{_quote(name)}, 0), rows_added, rows_removed "
             "from closed left join before using (period_start, app_id) left join after using (period_start, app_id) "
             f"where {_text(name)} = 'row_count' or coalesce(before.{_quote(name)}, 0) <> coalesce(after.{_quote(name)}, 0)"

@@ -160,10 +160,14 @@ def query(settings: StorageSettings, name: str, sql: str) -> tuple[list[str], li
         raise ScratchError(f"There is no scratch {name}. See `tidemark scratch list`.")
     with open_session(settings) as session:
         session.execute(f"ATTACH '{folder / RESULT_NAME}' AS result (READ_ONLY)")
-        session.execute("ATTACH ':memory:' AS landed")
-        session.execute("create schema landed.bronze")
-        session.execute(f"create view landed.bronze.events as select * from delta_scan('{folder / 'bronze'}')")
-        session.execute("set search_path = 'result,landed'")
+        tables = session.execute(
+            "select schema_name, table_name from duckdb_tables() where database_name = 'result'"
+        ).fetchall()
+        for schema in {"bronze", *(schema for schema, _ in tables)}:
+            session.execute(f"create schema {schema}")
+        for schema, table in tables:
+            session.execute(f"create view {schema}.{table} as select * from result.{schema}.{table}")
+        session.execute(f"create view bronze.events as select * from delta_scan('{folder / 'bronze'}')")
         try:
             answer = session.execute(sql)
         except duckdb.Error as error:
