@@ -133,10 +133,9 @@ def read_offsets(
 
 
 def write_scratch_bronze(spark: "SparkSession", rows: "DataFrame", target: str) -> int:
-    """Writes the rows as a Delta table of bronze's shape in place of whatever is at `target`; returns how many."""
+    """Writes the rows as a Delta table laid out as bronze, in place of whatever is at `target`; returns how many."""
     from streaming.bronze_table import BronzeTable
 
     table = BronzeTable(spark, target)
-    table.create()
-    rows.write.format("delta").mode("overwrite").save(table.uri)
+    rows.write.format("delta").mode("overwrite").partitionBy("event_date").save(table.uri)
     return table.read().count()
