@@ -1,5 +1,6 @@
 """Replays in place: days that somebody asked for are rebuilt though nothing arrived, once in effect, whatever is cancelled or dies."""
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,14 +11,16 @@ import sqlalchemy as sa
 
 from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.definitions import defs
+from platform_assets.reconciliation import reconcile
 from platform_assets.replay_input import find_days
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.dirty_hours import LANE_TAG
 from platform_assets.sensors.replay_requests import replay_requests_sensor
+from platform_assets.windows import Window
 from storage import publications
 from storage.control import make_engine, replays
 from storage.control.replays import MAX_ATTEMPTS, PlannedDay, ReplayConflictError, ReplayRange
-from storage.control.tables import replay_days
+from storage.control.tables import alerts, replay_days
 from storage.lake import open_lake
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row
@@ -72,6 +75,11 @@ def hours_in(request: dg.RunRequest) -> list[str]:
     return found["hours"]
 
 
+def open_alerts(lakehouse: Lakehouse) -> list[Any]:
+    with lakehouse.engine.connect() as connection:
+        return list(connection.execute(sa.select(alerts).where(alerts.c.resolved_at.is_(None))))
+
+
 def days_of(*moments: datetime) -> list[PlannedDay]:
     return [PlannedDay(moment.date(), (moment,), 1) for moment in moments]
 
@@ -87,6 +95,11 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
         lake.execute("update lake.gold.agg_hour_events set event_count = 99 where event_date = date '2026-01-05'")
         lake.execute("delete from lake.silver.events where kafka_offset = 1")
     assert lakehouse.everything() != good
+    found_by_night = Window((T0, T0 + timedelta(hours=1)))
+    reconcile(lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__))
+    (alert,) = open_alerts(lakehouse)
+    assert (alert.kind, alert.subject) == ("reconciliation_difference", "2026-01-05")
+    assert {item["table"] for item in alert.details["differences"]} == {"silver.events", "gold.agg_hour_events"}
 
     days = find_days(lakehouse.settings, lakehouse.engine, RANGE)
     assert [(item.day, item.row_count) for item in days] == [(T0.date(), 2), (FAR.date(), 1)]
@@ -132,6 +145,8 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
     assert found is not None
     assert (found.state, found.publication_ids) == ("done", (newest.publication_id,))
     assert publications.latest(lakehouse.engine) == newest, "unchanged code and input publish nothing"
+    reconcile(lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__))
+    assert open_alerts(lakehouse) == []
     assert lakehouse.everything() == good
     assert tick(instance) == []
 
