@@ -15,6 +15,13 @@ publish_dirty_hours = dg.define_asset_job(
     description="Requested by the arrivals and late sensors: builds and publishes exactly the dirty hours.",
 )
 
+replay_days = dg.define_asset_job(
+    "replay_days",
+    selection=WAREHOUSE,
+    partitions_def=DAYS,
+    description="Requested by the replay sensor: rebuilds days that somebody asked for, though nothing arrived.",
+)
+
 rebuild_days = dg.define_asset_job(
     "rebuild_days",
     selection=WAREHOUSE,
