@@ -96,7 +96,7 @@ def _bronze_source(settings: "StorageSettings", wanted: "ReplayRange") -> "Sourc
     from storage.bronze import latest_version
     from storage.scratch import copy_bronze
 
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     if version is None:
         raise NothingLandedError(f"There is no bronze table at {settings.bronze_uri} yet.")
     pinned = version
@@ -104,7 +104,6 @@ def _bronze_source(settings: "StorageSettings", wanted: "ReplayRange") -> "Sourc
 
 
 def _kafka_source(settings: "StorageSettings", wanted: "ReplayRange", texts: list[str]) -> "Source":
-    from ingestion.contracts.topics import TOPICS
     from platform_assets.scratch import Source
     from storage.scratch import ScratchError
     from streaming.replay import check_held, find_offsets, parse_offset_range
@@ -113,7 +112,7 @@ def _kafka_source(settings: "StorageSettings", wanted: "ReplayRange", texts: lis
     ranges = [parse_offset_range(text) for text in texts]
     check_held(servers, ranges)
     if not ranges:
-        ranges = find_offsets(servers, [topic.name for topic in TOPICS], wanted.first_hour)
+        ranges = find_offsets(servers, settings.topics.landed, wanted.first_hour)
     if not ranges:
         raise ScratchError("Kafka holds no record from the beginning of that range on. Bronze may: --source bronze.")
     return Source("kafka", " ".join(map(str, ranges)), lambda target: _read_kafka(settings, ranges, wanted, target))

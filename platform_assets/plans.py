@@ -55,7 +55,7 @@ def make_plan(
 
     # The base first: bronze only grows, so the version is never older than what the base has read.
     base = current_base(engine)
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     hours = tuple(hour for day in days for hour in day.hours)
     if version is None or not hours:
         raise NothingLandedError("Bronze holds no records of that range: there is nothing to plan.")

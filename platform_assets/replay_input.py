@@ -18,7 +18,7 @@ def find_days(settings: StorageSettings, engine: Engine, wanted: ReplayRange) ->
     from storage.bronze import latest_version
     from storage.bronze_hours import count_by_hour
 
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     if version is None:
         raise NothingLandedError(
             f"There is no bronze table at {settings.bronze_uri} yet. Send an event, and see `tidemark status`."

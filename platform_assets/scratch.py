@@ -62,7 +62,7 @@ def make_scratch(
     apart = scratches.scratch_settings(settings, unfinished)
     progress(f"reading records from {source.name}")
     record_count = source.fill(apart.bronze_uri)
-    version = latest_version(apart.bronze_uri)
+    version = latest_version(apart)
     rows = count_by_hour(apart, version, wanted) if version is not None else {}
     if version is None or not rows:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ingestion.contracts.clocks import FUTURE_TOLERANCE_SECONDS
 from ingestion.contracts.registry import CONTRACTS
-from ingestion.contracts.topics import DEAD_LETTER_TOPIC
 from storage.control.replays import ReplayRange
 from storage.settings import StorageSettings
 from streaming.errors import ConfigurationError
@@ -120,7 +119,7 @@ def read_offsets(
         .option("failOnDataLoss", "true")
         .load()
     )
-    rows = to_bronze(records, LandingRules(DEAD_LETTER_TOPIC, tuple(CONTRACTS), storage.first_day))
+    rows = to_bronze(records, LandingRules(storage.topics.dead_letters, tuple(CONTRACTS), storage.first_day))
     rows = rows.withColumn(STAMP, F.col("kafka_timestamp")).select(*bronze_column_names())
     if wanted is None:
         return rows
