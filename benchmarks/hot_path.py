@@ -123,7 +123,8 @@ def send(bootstrap: str, seconds: int, prefix: str) -> dict[str, float]:
     from ingestion.api.__main__ import sink_settings
     from ingestion.settings import IngestionSettings
 
-    producer = Producer(sink_settings(IngestionSettings(), bootstrap).producer_config())
+    storage = StorageSettings(kafka_bootstrap_servers=bootstrap)
+    producer = Producer(sink_settings(IngestionSettings(), storage).producer_config())
     lines = engagement_lines(1000, datetime.now(UTC))
     sent: dict[str, float] = {}
     started = time.time()
