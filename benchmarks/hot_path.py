@@ -2,8 +2,8 @@
 
 Ours: two workers of the consumer group, each a process with the real parts, over a real broker and PostgreSQL. Other: a bare loop of the
 same client, a consumer that reads the same records and looks at the clock. Both are measured from the moment at which a record is stamped
-and handed to a producer with the API's settings, at a constant rate whatever becomes of it (open loop). An event is visible when the store's write has returned: it is committed then. The promise is 100 ms beyond the bare loop's 99th
-percentile.
+and handed to a producer with the API's settings, at a constant rate whatever becomes of it (open loop). An event is visible when the
+store's write has returned: it is committed then. The promise is 100 ms beyond the bare loop's 99th percentile.
 
 Second figure: 8 readers at one time, each a process, over a million rows of the last days; the 95th percentile of lists of 10 and 100.
 

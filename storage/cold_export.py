@@ -128,7 +128,7 @@ def export_day(
 
 def read_day(settings: StorageSettings, day: date) -> Iterator[ColdEvent]:
     """The good events of a day, each once, by hour, app and event id. Holds no more than some rows in memory."""
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     if version is None:
         return
     horizon = timedelta(days=settings.deduplication_horizon_days)

@@ -66,7 +66,7 @@ def reconcile(
     with tempfile.TemporaryDirectory(prefix="tidemark-hot-") as folder, open_session(storage) as session:
         session.execute(f"set temp_directory='{folder}'")
         hot_count = _load_hot(session, store.keys(since, until), Path(folder) / "keys.ndjson")
-        version = latest_version(storage.bronze_uri)
+        version = latest_version(storage)
         landed = landed_offsets(storage, version) if version is not None else {}
         _load_offsets(session, "passed", "next_offset", passed)
         _load_offsets(session, "landed", "last_offset", landed.get(group.live_topic, {}))
