@@ -11,6 +11,7 @@ NAMES = (
     "ingestion_ndjson",
     "ingestion_single",
     "bronze_landing",
+    "live_windows",
     "refresh_hour",
     "api_query",
     "avro_size",

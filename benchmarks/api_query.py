@@ -32,7 +32,7 @@ from local_stack.waiting import wait_until
 from storage.control import migrate
 from storage.lake import create_missing_tables
 from storage.settings import StorageSettings
-from tests.integration.serving.lake_writer import LakeWriter, fill_build, make_build_tables
+from tests.fixtures.lake_writer import LakeWriter, fill_build, make_build_tables
 
 TARGET = 2.0
 DAYS = 4

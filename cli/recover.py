@@ -1,7 +1,8 @@
-"""`tidemark recover land-bronze`: a new checkpoint for landing, exactly behind what bronze holds. Prints the plan before it acts."""
+"""`tidemark recover`: a new checkpoint for landing, exactly behind what bronze holds, or for the live windows. Prints the plan first."""
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Adds the group."""
     group = typer.Typer(help="Repairs that need a person's word.", no_args_is_help=True)
     group.command(name="land-bronze")(recover_land_bronze)
+    group.command(name="realtime-windows")(recover_realtime_windows)
     app.add_typer(group, name="recover")
 
 
@@ -44,6 +46,47 @@ def recover_land_bronze(
     if as_json:
         typer.echo(json.dumps({**asdict(plan), "performed": is_done}))
     console.print(describe(plan, is_done=is_done), markup=False)
+
+
+def recover_realtime_windows(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON on stdout.")] = False,
+) -> None:
+    """Give the live windows a new checkpoint; what gold has not published is counted again. Exit 3 when Kafka is unreachable."""
+    from local_stack import environment
+    from storage.control.engine import make_engine
+    from storage.settings import StorageSettings
+    from streaming.errors import KafkaUnreachableError
+    from streaming.kafka_topics import read_offsets_at
+    from streaming.live_recovery import perform_recovery, plan_recovery
+
+    console = Console(stderr=True)
+    environment.load()
+    storage = StorageSettings()
+    engine = make_engine(storage, pool_size=1)
+    try:
+        plan = plan_recovery(
+            engine,
+            lambda moment: read_offsets_at(storage.kafka_bootstrap_servers, storage.topics.live, moment),
+            datetime.now(UTC),
+        )
+    except KafkaUnreachableError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(EXIT_UNREACHABLE) from error
+    if not dry_run:
+        perform_recovery(engine, plan)
+    engine.dispose()
+    if as_json:
+        typer.echo(json.dumps({**asdict(plan), "performed": not dry_run}, default=str))
+    starts = ", ".join(
+        f"{topic}/{p} at {offset}" for topic, of in plan.starts.items() for p, offset in sorted(of.items())
+    )
+    verb = "count" if not dry_run else "would count"
+    console.print(
+        f"The live windows {verb} minutes from {plan.counted_from:%Y-%m-%dT%H:%MZ} on again, with a new checkpoint (generation "
+        f"{plan.generation}) from {starts}. Start them with `tidemark up`.",
+        markup=False,
+    )
 
 
 def plan_and_perform(*, dry_run: bool) -> "tuple[RecoveryPlan, bool]":

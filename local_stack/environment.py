@@ -45,6 +45,7 @@ def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str
         "TIDEMARK_SERVING_PORT": str(ports.analytics),
         "TIDEMARK_STREAMING_JARS": spark_jars,
         "TIDEMARK_STREAMING_CHECKPOINT_DIR": str(home / "checkpoints" / "land_bronze"),
+        "TIDEMARK_STREAMING_WINDOWS_CHECKPOINT_DIR": str(home / "checkpoints" / "realtime_windows"),
         "TIDEMARK_STREAMING_SCRATCH_DIR": str(home / "spark"),
         # Below the supervisor's own bound, so that a batch can end before the kill.
         "TIDEMARK_STREAMING_STOP_TIMEOUT_SECONDS": "8",

@@ -22,7 +22,7 @@ from local_stack.unprivileged import unprivileged_user
 LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
 HOT_STORE_STOP_SECONDS = 10.0
-# How far builds stand back from taking events in, landing and answering (decision 0008).
+# How far builds and live windows stand back from taking events in, landing and answering (decision 0008).
 BUILD_NICENESS = 5
 DEFINITIONS = ("-m", "platform_assets.definitions", "--location-name", "tidemark")
 
@@ -98,6 +98,16 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             settings.home / "spark",
             health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "land_bronze", "running"),
             after=("database", "topics"),
+            stop_timeout_seconds=LANDING_STOP_SECONDS,
+        ),
+        ProcessSpec(
+            "realtime_windows",
+            _python("streaming.jobs.realtime_windows"),
+            settings.home / "spark",
+            health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "realtime_windows", "running"),
+            after=("database", "topics"),
+            # A minute may come a second later; an event may not.
+            niceness=BUILD_NICENESS,
             stop_timeout_seconds=LANDING_STOP_SECONDS,
         ),
         ProcessSpec(

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
@@ -19,6 +19,9 @@ from storage.control.hours import mark_published
 from storage.publications import Base, Publication, current_base
 from storage.settings import StorageSettings
 from storage.tables import TableSpec
+
+if TYPE_CHECKING:
+    from storage.comparison import DayDifference
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,13 @@ class Builder:
         remove_old_builds(self._settings.builds_dir, self._kept_builds)
         return Outcome(plan, publication, events)
 
-    def compare(self, window: Window, *, run_id: str) -> dict[str, dict[str, int]]:
-        """What publishing the window would change, by table: rows added and removed. Publishes nothing."""
-        from storage.promotion import compare
+    def compare(self, window: Window, *, run_id: str) -> "list[DayDifference]":
+        """What publishing the window would change, by table and day. Publishes nothing."""
+        from storage.comparison import compare
 
         plan = self.plan(window, run_id)
         self._build(plan)
-        differences = compare(self._settings, self._engine, self._specs, self._candidate(plan, "replay"))
-        return {item.table: {"added": item.added, "removed": item.removed} for item in differences}
+        return compare(self._settings, self._specs, plan.build_file, window.hours, plan.base.snapshot_id)
 
     def plan(self, window: Window, run_id: str, attempt: int = 1) -> BuildPlan:
         """Pins the newest base and bronze version for a build of the window."""
@@ -145,9 +147,7 @@ class Builder:
         return BuildPlan(window, base, version, build_file, run_id)
 
     def _build(self, plan: BuildPlan) -> list[Any]:
-        shutil.rmtree(plan.build_file.parent, ignore_errors=True)
-        plan.build_file.parent.mkdir(parents=True)
-        write_avro_schemas(plan.avro_schemas_file, self._engine)
+        prepare_folder(plan, self._engine)
         return self._invoke_dbt(plan)
 
     def _promote(self, plan: BuildPlan, cause: str) -> Publication | None:
@@ -156,10 +156,9 @@ class Builder:
         return promote(self._settings, self._engine, self._specs, self._candidate(plan, cause))
 
     def _candidate(self, plan: BuildPlan, cause: str) -> Any:
-        from storage.bronze import landed_offsets
+        from storage.bronze import highest_offsets
         from storage.promotion import Candidate
 
-        offsets = landed_offsets(self._settings, plan.bronze_version)
         return Candidate(
             build_file=plan.build_file,
             hours=plan.window.hours,
@@ -167,12 +166,16 @@ class Builder:
             cause=cause,
             run_id=plan.run_id,
             bronze_version=plan.bronze_version,
-            highest_offsets={
-                topic: {str(partition): offset for partition, offset in sorted(partitions.items())}
-                for topic, partitions in sorted(offsets.items())
-            },
+            highest_offsets=highest_offsets(self._settings, plan.bronze_version),
             code_version=self._code_version,
         )
+
+
+def prepare_folder(plan: BuildPlan, engine: Engine) -> None:
+    """An empty folder for the build, with the schemas that it reads Avro bodies with."""
+    shutil.rmtree(plan.build_file.parent, ignore_errors=True)
+    plan.build_file.parent.mkdir(parents=True)
+    write_avro_schemas(plan.avro_schemas_file, engine)
 
 
 class NothingLandedError(Exception):

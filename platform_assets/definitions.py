@@ -3,9 +3,10 @@
 import dagster as dg
 
 from platform_assets import jobs, schedules
-from platform_assets.assets import bronze, hot_store, maintenance, verification, warehouse
+from platform_assets.assets import bronze, hot_store, live_windows, maintenance, verification, warehouse
 from platform_assets.resources.definitions import make_resources
-from platform_assets.sensors import dirty_hours, docs, stream_health
+from platform_assets.sensors import dirty_hours, docs, replay_requests, stream_health
+from platform_assets.sensors import live_windows as live_windows_sensors
 
 defs = dg.Definitions(
     assets=[
@@ -18,7 +19,9 @@ defs = dg.Definitions(
     ],
     jobs=[
         jobs.publish_dirty_hours,
+        jobs.replay_days,
         jobs.rebuild_days,
+        jobs.compare_live_windows,
         schedules.retain_publications,
         schedules.retain_hot_events,
         schedules.verify_invariants,
@@ -29,11 +32,14 @@ defs = dg.Definitions(
         schedules.hourly_hot_store,
         schedules.daily_verification,
     ],
+    asset_checks=[live_windows.live_minutes_equal_gold],
     sensors=[
         dirty_hours.bronze_arrivals_sensor,
         dirty_hours.late_arrivals_sensor,
+        replay_requests.replay_requests_sensor,
         docs.dbt_project_sensor,
         stream_health.stream_health_sensor,
+        live_windows_sensors.live_windows_sensor,
     ],
     resources=make_resources(),
     executor=dg.in_process_executor,

@@ -78,6 +78,14 @@ def landed_offsets(settings: StorageSettings, version: int | None = None) -> dic
     return {}
 
 
+def highest_offsets(settings: StorageSettings, version: int) -> dict[str, dict[str, int]]:
+    """`landed_offsets` as a publication names them: partitions as text, in order."""
+    return {
+        topic: {str(partition): offset for partition, offset in sorted(partitions.items())}
+        for topic, partitions in sorted(landed_offsets(settings, version).items())
+    }
+
+
 def row_counts_by_date(settings: StorageSettings, version: int | None = None) -> dict[date, int]:
     """Rows per event_date from file statistics alone: good for planning, not a ledger."""
     from deltalake import DeltaTable

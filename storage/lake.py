@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from storage.duckdb_session import configure, connect_in_memory, load_extensions, open_session
+from storage.restatements import RESTATEMENTS_DDL
 from storage.settings import StorageSettings
 from storage.tables import CATALOG_SCHEMA, TableSpec, load_table_specs
 
@@ -22,6 +23,7 @@ create table if not exists lake.operations.publications (
     bronze_version bigint, highest_offsets varchar, code_version varchar, changes varchar, published_at timestamptz
 )
 """
+OPERATIONS_DDL = {"operations.publications": PUBLICATIONS_DDL, "operations.restatements": RESTATEMENTS_DDL}
 
 
 def attach_statement(
@@ -84,13 +86,14 @@ def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAU
             session.execute(f"create schema if not exists lake.{schema}")
         for spec in specs:
             if spec.qualified_name not in existing:
-                _create_table(session, spec)
+                create_table(session, spec)
                 created.append(spec.qualified_name)
             else:
                 _add_missing_columns(session, spec, existing[spec.qualified_name])
-        if "operations.publications" not in existing:
-            session.execute(PUBLICATIONS_DDL)
-            created.append("operations.publications")
+        for name, statement in OPERATIONS_DDL.items():
+            if name not in existing:
+                session.execute(statement)
+                created.append(name)
     return created
 
 
@@ -104,7 +107,8 @@ def _existing_columns(session: duckdb.DuckDBPyConnection) -> dict[str, set[str]]
     return tables
 
 
-def _create_table(session: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
+def create_table(session: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
+    """Makes one published table, empty, in the attached lake."""
     columns = ", ".join(f'"{name}" {kind}' for name, kind in spec.columns)
     session.execute(f"create table lake.{spec.qualified_name} ({columns})")
     # One day's query reads that day's files only.

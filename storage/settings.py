@@ -54,7 +54,9 @@ class StorageSettings(BaseSettings):
         description="Bucket of bronze (bronze/events) and lake (lake), for each of the two addresses that is not given.",
     )
     aws_region: str = Field(
-        default="", validation_alias=AWS_REGION_NAMES, description="Region of the bucket. Empty: the profile's own."
+        default="",
+        validation_alias=AWS_REGION_NAMES,
+        description="Region of the bucket and of the DynamoDB table. Empty: the profile's own.",
     )
     aws_profile: str = Field(
         default="",

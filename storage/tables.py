@@ -11,6 +11,7 @@ from typing import Literal
 Scope = Literal["event_hour", "event_date"]
 CATALOG_SCHEMA = "lake_catalog"  # PostgreSQL schema of the DuckLake catalog
 PUBLISHED_LAYERS = ("silver", "gold")
+NUMERIC_TYPES = ("bigint", "integer", "double", "decimal", "hugeint", "smallint", "real", "ubigint")
 
 
 class TableSpecError(Exception):
@@ -36,6 +37,15 @@ class TableSpec:
     def column_list(self) -> str:
         """The columns in contract order, quoted, for a select list."""
         return ", ".join(f'"{name}"' for name, _ in self.columns)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Numbers of gold that are no part of the key: what is summed to compare two states. Silver's numbers are coordinates."""
+        if self.schema != "gold":
+            return ()
+        return tuple(
+            name for name, kind in self.columns if name not in self.key and kind.lower().startswith(NUMERIC_TYPES)
+        )
 
 
 def load_table_specs(manifest_path: Path) -> list[TableSpec]:

@@ -7,6 +7,7 @@ Layout under the checkpoint folder: `state.json`, `driver.lock`, and per generat
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from streaming.commit_metadata import Offsets, parse_offsets
 from streaming.errors import ConfigurationError
@@ -127,6 +128,19 @@ class Checkpoints:
             planned=self.read_batch_ends(location, planned_ids[-1]) if planned_ids else initial,
             has_batches=bool(planned_ids),
         )
+
+    def read_batch_ids(self, location: str) -> tuple[int, int]:
+        """The newest planned and the newest committed batch; -1 where there is none."""
+        planned, committed = (_numbers(self._files.list_names(f"{location}/{log}")) for log in ("offsets", "commits"))
+        return (planned[-1] if planned else -1, committed[-1] if committed else -1)
+
+    def read_watermark(self, location: str, batch_id: int) -> datetime | None:
+        """The watermark that batch `batch_id` works with; None before the first record. Spark drops nothing newer in it."""
+        text = self._files.read_text(f"{location}/offsets/{batch_id}")
+        if text is None:
+            raise ConfigurationError(f"{location}/offsets/{batch_id} is missing; the checkpoint is damaged")
+        milliseconds = int(json.loads(text.splitlines()[1])["batchWatermarkMs"])
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds) if milliseconds else None
 
     @property
     def has_locks(self) -> bool:

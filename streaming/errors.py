@@ -4,7 +4,8 @@ StreamingError
 ├── ConfigurationError     permanent: a person must act; exit code 78 (EX_CONFIG), never restarted in a loop
 │   └── StartRefusedError  starting would lose records or land them twice
 ├── KafkaUnreachableError  retryable: the broker does not answer, or the topics are not there yet
-└── LandingFailedError     retryable: a query ended; the next start goes on from the checkpoint
+├── LandingFailedError     retryable: a landing query ended; the next start goes on from the checkpoint
+└── WindowsFailedError     retryable: the query of the live windows ended, the same
 """
 
 EXIT_FAILED = 1
@@ -28,3 +29,7 @@ class KafkaUnreachableError(StreamingError):
 
 class LandingFailedError(StreamingError):
     """A landing query ended although nobody asked it to."""
+
+
+class WindowsFailedError(StreamingError):
+    """The query of the live windows ended although nobody asked it to."""

@@ -72,7 +72,7 @@ def known_topic_ids(state: LandingState | None, newest: CommitMetadata | None) -
     return {**(newest.topic_ids if newest else {}), **(state.topic_ids if state else {})}
 
 
-def refuse(problems: list[str]) -> None:
+def refuse(problems: list[str], who: str = "landing") -> None:
     """Raises StartRefusedError when there is any problem."""
     if problems:
-        raise StartRefusedError("landing refuses to start: " + " | ".join(problems))
+        raise StartRefusedError(f"{who} refuses to start: " + " | ".join(problems))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -107,3 +108,27 @@ class EndOffsetReader:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
+
+
+def read_offsets_at(bootstrap_servers: str, topic: str, moment: datetime) -> Offsets:
+    """The first offset at or after `moment` by the broker's clock, per partition; the end where there is none.
+
+    Raises: KafkaUnreachableError.
+    """
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap_servers.split(","),
+            enable_auto_commit=False,
+            bootstrap_timeout_ms=CONNECT_TIMEOUT_MILLISECONDS,
+        )
+        try:
+            partitions = [
+                TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())
+            ]
+            found = consumer.offsets_for_times(dict.fromkeys(partitions, int(moment.timestamp() * 1000)))
+            ends = consumer.end_offsets(partitions)
+        finally:
+            consumer.close()
+    except (KafkaError, OSError) as error:
+        raise KafkaUnreachableError(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
+    return {topic: {at.partition: found[at].offset if found.get(at) is not None else ends[at] for at in partitions}}

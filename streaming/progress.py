@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from streaming.commit_metadata import Offsets, format_instant
 from streaming.writers import LandedBatch
@@ -83,12 +83,22 @@ def count_lag(ends: Mapping[str, Mapping[int, int]], landed: Offsets) -> dict[st
     }
 
 
+class Progress(Protocol):
+    """What a driver tells of itself. Safe to use from several threads."""
+
+    def set_state(self, state: str, /) -> None:
+        """starting, waiting_for_kafka, running, stopping, refused or failed."""
+
+    def describe(self, ends: Mapping[str, Mapping[int, int]] | None, /) -> dict[str, Any]:
+        """The heartbeat's details."""
+
+
 class HeartbeatThread(threading.Thread):
     """Calls `beat` with the details until stopped. `read_ends` may raise; so may `beat`."""
 
     def __init__(
         self,
-        progress: LandingProgress,
+        progress: Progress,
         *,
         beat: Callable[[dict[str, Any]], None],
         read_ends: Callable[[], Mapping[str, Mapping[int, int]]],

@@ -55,6 +55,28 @@ class StreamingSettings(BaseSettings):
         le=10_000_000,
         description="Most records of one import batch. Both queries share a lock, so it also bounds how long live landing waits.",
     )
+    windows_checkpoint_dir: str = Field(
+        default=".tidemark/checkpoints/realtime_windows",
+        description="Where the live windows keep their place and state: a path, or a URI that Hadoop's file systems understand.",
+    )
+    windows_driver_memory_mb: int = Field(
+        default=512,
+        ge=384,
+        le=65_536,
+        description="Heap of the live windows' JVM in MiB; their state lies outside of it.",
+    )
+    windows_trigger_seconds: float = Field(
+        default=3.0, ge=0.1, le=60, description="Pause between starts of batches of the live windows."
+    )
+    windows_max_offsets: int = Field(
+        default=200_000, ge=100, le=5_000_000, description="Most records of one batch of the live windows."
+    )
+    windows_watermark_slack_seconds: int = Field(
+        default=300,
+        ge=180,
+        le=7200,
+        description="Spark's watermark is later than an event may be by so much: how far apart partitions may be read while catching up.",
+    )
     kafka_wait_seconds: float = Field(
         default=120, ge=0, le=3600, description="How long a start waits for the broker and its topics before it fails."
     )
@@ -74,3 +96,8 @@ class StreamingSettings(BaseSettings):
         le=1024,
         description="Files smaller than this count as small. Landing waits while one is written, so it bounds that pause.",
     )
+
+    def of_windows(self) -> "StreamingSettings":
+        """The same for the driver of the live windows: its own heap and checkpoint folder."""
+        own = {"driver_memory_mb": self.windows_driver_memory_mb, "checkpoint_dir": self.windows_checkpoint_dir}
+        return self.model_copy(update=own)

@@ -22,7 +22,7 @@ STAMPS: Final = (SPEC_VERSION, EVENT_ID, SOURCE, EVENT_TYPE, OCCURRED_AT, DATA_S
 DEAD_LETTER_STAGE: Final = "ce_dlqstage"
 DEAD_LETTER_REASON: Final = "ce_dlqreason"
 # A consumer's dead letter points to the record that it could not handle, and says what happened.
-DEAD_LETTER_TOPIC: Final = "ce_dlqtopic"
+DEAD_LETTER_OF_TOPIC: Final = "ce_dlqtopic"
 DEAD_LETTER_PARTITION: Final = "ce_dlqpartition"
 DEAD_LETTER_OFFSET: Final = "ce_dlqoffset"
 DEAD_LETTER_GROUP: Final = "ce_dlqgroup"

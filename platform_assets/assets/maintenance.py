@@ -28,22 +28,28 @@ DOCS_FILES = ("index.html", "catalog.json", "manifest.json", "run_results.json")
     kinds={"ducklake"},
     tags={"layer": "operations", "cadence": "hourly"},
     pool=BUILDS_POOL,
-    description="Expires publications that no rule keeps, merges small files and cleans up. One materialisation per pass.",
+    description="Expires publications and plans that no rule keeps, merges small files and cleans up. One materialisation per pass.",
 )
 def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Names what it removed in its metadata."""
     from storage.maintenance import expire
+    from storage.plan_files import remove_expired_plans
     from storage.publications import listing
 
     now = datetime.now(UTC)
     recent = timedelta(hours=warehouse.orchestration.recent_publications_kept_hours)
     kept = choose_kept(listing(warehouse.engine, limit=1_000_000), now, recent)
     result = expire(warehouse.storage, warehouse.engine, kept, delete_older_than=now - recent)
+    expired_plans = remove_expired_plans(warehouse.storage, warehouse.engine, now)
     context.log.info(
         f"Expired {len(result.expired_publications)} publications, {len(result.expired_snapshots)} snapshots"
     )
     return dg.MaterializeResult(
-        metadata={"expired_publications": list(result.expired_publications), "kept_publications": len(kept)}
+        metadata={
+            "expired_publications": list(result.expired_publications),
+            "kept_publications": len(kept),
+            "expired_plans": expired_plans,
+        }
     )
 
 

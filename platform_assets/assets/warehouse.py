@@ -20,12 +20,14 @@ from platform_assets.column_metadata import ColumnMetadataFile
 from platform_assets.dbt_run import BuildFailedError, DbtRunner, failure_metadata
 from platform_assets.dbt_translator import OWNERS, DefinitionTranslator, merge_published
 from platform_assets.partitions import DAYS
+from platform_assets.reconciliation import reconcile
 from platform_assets.reporting import has_partitions, materialize
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.run_progress import DirtyHoursProgress, ReplayProgress, RunProgress
 from platform_assets.settings import BUILDS_POOL, OrchestrationSettings
 from platform_assets.windows import Window, cut_by_rows, hours_of_days, parse_hours
-from storage.control.hours import list_dirty, mark_failed
+from storage.control.hours import list_dirty
 from storage.tables import load_table_specs
 
 PUBLICATION = dg.AssetKey(["operations", "publications"])
@@ -49,10 +51,14 @@ PUBLICATION_COLUMNS = dg.TableSchema(
 
 
 class PublishConfig(dg.Config):
-    """What to build. Empty `hours`: every hour of the partition's days. Empty `cause`: the dirty hours' own, else replay."""
+    """What to build. Empty `hours`: every hour of the partition's days. Empty `cause`: the dirty hours' own, else replay.
+
+    `replay_id`: the replay that asked for the hours; 0 for none.
+    """
 
     hours: list[str] = Field(default_factory=list)
     cause: str = ""
+    replay_id: int = 0
     compare_first: bool = False
 
 
@@ -111,29 +117,42 @@ def publish_hours(
     """Builds the window of the run apart, checks it, publishes the difference."""
     hours = _requested_hours(context, config)
     cause = config.cause or cause_of([dirty for dirty in list_dirty(warehouse.engine) if dirty.hour in set(hours)])
+    progress = _progress(context, config, warehouse, hours)
     outcomes: list[Outcome] = []
     try:
         for window in _windows(warehouse, hours):
+            wanted = progress.begin(window)
+            if wanted is None:
+                continue
             context.log.info(
-                f"{cause}: {len(window.hours)} hours from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+                f"{cause}: {len(wanted.hours)} hours from {wanted.start:%Y-%m-%d %H:%M} to {wanted.end:%Y-%m-%d %H:%M}"
             )
-            outcomes.append(_publish(context, config, dbt, warehouse, window, cause))
+            outcomes.append(_publish(context, config, dbt, warehouse, wanted, cause))
+            progress.finish(outcomes[-1])
     except BuildFailedError as error:
-        mark_failed(warehouse.engine, hours, error.blocked_by, context.run_id, datetime.now(UTC))
+        progress.fail(error.blocked_by)
         yield from _report(context, [event for event in error.events if _is_check(event)], hours)
         raise dg.Failure(str(error), metadata=failure_metadata(error), allow_retries=False) from error
     except Exception as error:
-        mark_failed(
-            warehouse.engine,
-            hours,
-            f"{type(error).__name__} in run {context.run_id}",
-            context.run_id,
-            datetime.now(UTC),
-        )
+        progress.fail(f"{type(error).__name__} in run {context.run_id}")
         raise
     context.instance.add_run_tags(context.run_id, {PUBLISHED_TAG: _publication_numbers(outcomes) or "nothing"})
-    yield from _report(context, outcomes[-1].events, hours)
-    yield from materialize(context, PUBLICATION, _publication_metadata(outcomes), hours)
+    if not outcomes:
+        context.log.info(
+            f"Replay {config.replay_id} has nothing left to build here: finished by another run, or cancelled"
+        )
+        return
+    built = tuple(hour for outcome in outcomes for hour in outcome.plan.window.hours)
+    yield from _report(context, outcomes[-1].events, built)
+    yield from materialize(context, PUBLICATION, _publication_metadata(outcomes), built)
+
+
+def _progress(
+    context: dg.AssetExecutionContext, config: PublishConfig, warehouse: WarehouseResource, hours: tuple[datetime, ...]
+) -> RunProgress:
+    if config.replay_id:
+        return ReplayProgress(warehouse.engine, config.replay_id, hours, context.run_id)
+    return DirtyHoursProgress(warehouse.engine, hours, context.run_id)
 
 
 def _publish(
@@ -156,11 +175,7 @@ def _publish(
         kept_builds=warehouse.orchestration.kept_builds,
     )
     if config.compare_first:
-        changes = builder.compare(window, run_id=f"{context.run_id}-compare")
-        differing = {table: change for table, change in changes.items() if any(change.values())}
-        context.log.log(
-            40 if differing else 20, f"Comparison with what is published: {differing or 'equal, cell for cell'}"
-        )
+        reconcile(warehouse.engine, builder, window, context.run_id, context.log)
     outcome = builder.publish(window, cause=cause, run_id=context.run_id)
     outcome = replace(outcome, events=runner.describe(outcome.events))
     number = outcome.publication.publication_id if outcome.publication else None

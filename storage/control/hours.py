@@ -123,6 +123,13 @@ def list_dirty(engine: Engine) -> list[DirtyHour]:
     ]
 
 
+def list_known(engine: Engine, first: datetime, end: datetime) -> list[datetime]:
+    """Hours from `first` to before `end` that ever had records, oldest first."""
+    statement = sa.select(hours.c.hour).where(hours.c.hour >= first, hours.c.hour < end).order_by(hours.c.hour)
+    with engine.connect() as connection:
+        return list(connection.execute(statement).scalars())
+
+
 def mark_published(engine: Engine, published_hours: Sequence[datetime], bronze_version: int, run_id: str) -> None:
     """Notes that the published rows of these hours come from `bronze_version`; a touch after it keeps the hour dirty. Idempotent."""
     statement = (

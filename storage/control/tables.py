@@ -168,6 +168,62 @@ alerts = sa.Table(
     sa.Index("alerts_one_open", "kind", "subject", unique=True, postgresql_where=sa.text("resolved_at is null")),
 )
 
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("replay_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("first_hour", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("end_hour", sa.TIMESTAMP(timezone=True), nullable=False, comment="one hour past the last"),
+    sa.Column("app_id", sa.Text, nullable=False, server_default="", comment="only hours with its records; empty: all"),
+    sa.Column("event_type", sa.Text, nullable=False, server_default="", comment="the same for a type of event"),
+    _at("requested_at", nullable=False, now=True),
+    _at("cancelled_at"),
+    _at("finished_at"),
+    sa.Index(
+        "replays_one_active",
+        "first_hour",
+        "end_hour",
+        "app_id",
+        "event_type",
+        unique=True,
+        postgresql_where=sa.text("finished_at is null and cancelled_at is null"),
+    ),
+)
+
+replay_days = sa.Table(
+    "replay_days",
+    metadata,
+    sa.Column("replay_id", sa.BigInteger, sa.ForeignKey(replays.c.replay_id, ondelete="cascade"), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("hours", sa.ARRAY(sa.SmallInteger), nullable=False, comment="UTC hours of the day to rebuild, 0 to 23"),
+    sa.Column("row_count", sa.BigInteger, nullable=False, comment="bronze records in them when it was planned"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="builds that began"),
+    _at("next_attempt_at"),
+    sa.Column("blocked_by", sa.Text, comment="the check or error that stopped the last build"),
+    _at("finished_at"),
+    sa.Column("publication_id", sa.BigInteger, comment="null: nothing differed from what was published"),
+    sa.Column("bronze_version", sa.BigInteger, comment="what the build has read"),
+    sa.Column("last_run_id", sa.Text),
+)
+
+plans = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("plan_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False, comment="hours, base, bronze version and code: SHA-256, hex"),
+    sa.Column("state", sa.Text, nullable=False, comment="building, ready, applied, dropped or expired"),
+    sa.Column("hours", JSONB, nullable=False, comment="half-open ranges [from, to)"),
+    sa.Column("base_publication_id", sa.BigInteger),
+    sa.Column("bronze_version", sa.BigInteger, nullable=False),
+    sa.Column("code_version", sa.Text, nullable=False),
+    sa.Column("file_hash", sa.Text, comment="SHA-256 of the kept build file, hex"),
+    sa.Column("differences", JSONB, nullable=False, server_default="[]", comment="per table and day"),
+    sa.Column("publication_id", sa.BigInteger, comment="what applying it published; null when nothing differed"),
+    _at("created_at", nullable=False, now=True),
+    _at("expires_at", nullable=False),
+    _at("closed_at"),
+)
+
 rate_buckets = sa.Table(
     "rate_buckets",
     metadata,

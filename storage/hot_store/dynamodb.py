@@ -33,6 +33,7 @@ from storage.hot_store.events import ExpiredDay, HotEvent, HotKey, Position, fir
 from storage.hot_store.settings import HotStoreSettings
 
 INDEXES = {"event-type-index": APP_EVENT_TYPE, "user-id-index": APP_USER_ID, "date-index": APP_DATE}
+_REGION = "us-east-1"  # where nothing says another
 TIMEOUT_SECONDS = 3
 TABLE_WAIT_SECONDS = 120
 _PAGE = 100
@@ -41,10 +42,12 @@ _KEYS = {"": [KEY], **{name: [attribute, TIMESTAMP] for name, attribute in INDEX
 
 
 class DynamoHotStore:
-    """See HotStore. Opens a connection at the first use."""
+    """See HotStore. Opens a connection at the first use, in the region and with the profile of the object store."""
 
-    def __init__(self, settings: HotStoreSettings) -> None:
+    def __init__(self, settings: HotStoreSettings, region: str = "", profile: str = "") -> None:
         self._settings = settings
+        self._profile = profile or None
+        self._region = region or (None if profile else _REGION)
         self._table = settings.dynamodb_table
         self._mutex = threading.Lock()
         self._connected: Any = None
@@ -57,7 +60,7 @@ class DynamoHotStore:
 
         with self._mutex:
             if self._connected is None:
-                self._connected = boto3.session.Session(region_name=self._settings.aws_region).client(
+                self._connected = boto3.session.Session(region_name=self._region, profile_name=self._profile).client(
                     "dynamodb",
                     endpoint_url=self._settings.dynamodb_endpoint_url or None,
                     config=Config(

@@ -10,7 +10,7 @@ def open_hot_store(settings: HotStoreSettings, storage: StorageSettings, *, pool
     if settings.backend == "dynamodb":
         from storage.hot_store.dynamodb import DynamoHotStore
 
-        return DynamoHotStore(settings)
+        return DynamoHotStore(settings, storage.aws_region, storage.aws_profile)
     from storage.hot_store.postgres import PostgresHotStore
 
     return PostgresHotStore(storage.database_url, pool_size=pool_size)

@@ -34,11 +34,6 @@ class HotStoreSettings(BaseSettings):
         validation_alias=named("TIDEMARK_HOT_STORE_DYNAMODB_TABLE", "DYNAMODB_TABLE"),
         description="DynamoDB table; made when it is not there.",
     )
-    aws_region: str = Field(
-        default="us-east-1",
-        validation_alias=named("TIDEMARK_HOT_STORE_AWS_REGION", "AWS_REGION"),
-        description="Region of the DynamoDB table.",
-    )
     dynamodb_endpoint_url: str = Field(
         default="", description="Address of another DynamoDB, such as one on this machine. Empty: the region's own."
     )

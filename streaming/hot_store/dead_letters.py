@@ -123,7 +123,7 @@ def letter_headers(letter: DeadLetter, group: str) -> list[tuple[str, str | byte
     own: Headers = (
         (headers.DEAD_LETTER_STAGE, headers.CONSUMER_STAGE),
         (headers.DEAD_LETTER_REASON, letter.reason.value.encode()),
-        (headers.DEAD_LETTER_TOPIC, record.topic.encode()),
+        (headers.DEAD_LETTER_OF_TOPIC, record.topic.encode()),
         (headers.DEAD_LETTER_PARTITION, str(record.partition).encode()),
         (headers.DEAD_LETTER_OFFSET, str(record.offset).encode()),
         (headers.DEAD_LETTER_GROUP, group.encode()),

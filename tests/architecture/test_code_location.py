@@ -91,8 +91,10 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "bronze_arrivals_sensor",
         "late_arrivals_sensor",
+        "replay_requests_sensor",
         "dbt_project_sensor",
         "stream_health_sensor",
+        "live_windows_sensor",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "nightly_reconciliation",
@@ -104,6 +106,8 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
     assert jobs == {
         "publish_dirty_hours",
         "rebuild_days",
+        "replay_days",
+        "compare_live_windows",
         "retain_publications",
         "retain_hot_events",
         "verify_invariants",

@@ -23,6 +23,7 @@ VICTIMS = (
     "broker",
     "ingestion",
     "land_bronze",
+    "realtime_windows",
     "daemon",
     "code_server",
     "fork_server",
@@ -96,7 +97,7 @@ def _kill(pid: int) -> None:
 def kill(stack: Stack, name: str) -> None:
     """Kills a service: the Spark driver and PostgreSQL with their children, a fork server alone (its runs go with it)."""
     pid = stack.processes()[name]["pid"]
-    if name in ("land_bronze", "postgres"):
+    if name in ("land_bronze", "realtime_windows", "postgres"):
         kill_tree(pid)
     else:
         _kill(pid)

@@ -254,7 +254,8 @@ def test_two_groups_each_read_everything_into_a_store_of_their_own(
     }
     produce(bootstrap, app_records(app_id, range(60)))
     dynamodb = open_hot_store(
-        dynamodb_settings.model_copy(update={"dynamodb_table": table, "aws_region": "eu-central-1"}), storage_settings
+        dynamodb_settings.model_copy(update={"dynamodb_table": table}),
+        storage_settings.model_copy(update={"aws_region": "eu-central-1"}),
     )
     with running_worker(bootstrap, url, group), running_worker(bootstrap, url, other_group, "theirs", **theirs):
         wait_until(lambda: committed(bootstrap, group) == ends(bootstrap), "the one group", 90)

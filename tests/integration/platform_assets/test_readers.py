@@ -21,9 +21,9 @@ from local_stack.waiting import wait_until
 from storage.control.keys import create_key
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row
+from tests.fixtures.lake_writer import EVENT_TYPES, PLATFORMS, Event
 from tests.fixtures.lakehouse import open_lakehouse
 from tests.integration.serving import oracle
-from tests.integration.serving.lake_writer import EVENT_TYPES, PLATFORMS, Event
 
 pytestmark = pytest.mark.integration
 READERS = 50

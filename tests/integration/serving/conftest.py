@@ -23,7 +23,7 @@ from serving.settings import ServingSettings
 from storage.control import migrate
 from storage.lake import create_missing_tables
 from storage.settings import StorageSettings
-from tests.integration.serving.lake_writer import LakeWriter, random_events
+from tests.fixtures.lake_writer import LakeWriter, random_events
 
 NOW = datetime(2026, 1, 7, 12, 34, 56, 789012, tzinfo=UTC)
 SEED = 20260107

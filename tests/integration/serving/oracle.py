@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.integration.serving.lake_writer import Event
+from tests.fixtures.lake_writer import Event
 
 GRAINS = {"5min": timedelta(minutes=5), "1hr": timedelta(hours=1), "1day": timedelta(days=1)}
 ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)

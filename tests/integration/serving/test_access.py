@@ -9,9 +9,9 @@ import pytest
 from storage.control.keys import create_key, issue_key, revoke_key
 from storage.control.tokens import make_tokens
 from tests.fixtures.issuer import running_issuer
+from tests.fixtures.lake_writer import LakeWriter
 from tests.fixtures.pages import assert_loads_from_its_own_host
 from tests.integration.serving.conftest import open_client
-from tests.integration.serving.lake_writer import LakeWriter
 
 pytestmark = pytest.mark.integration
 PATHS = [f"/api/v1/analytics/{name}" for name in ("events", "users", "top-users", "event-distribution", "platforms")]

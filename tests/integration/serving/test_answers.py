@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from storage.control.keys import create_key
+from tests.fixtures.lake_writer import EVENT_TYPES, PLATFORMS, Event, LakeWriter
 from tests.integration.serving import oracle
 from tests.integration.serving.conftest import NOW, SEED, open_client
-from tests.integration.serving.lake_writer import EVENT_TYPES, PLATFORMS, Event, LakeWriter
 
 pytestmark = pytest.mark.integration
 BASE = "/api/v1/analytics"

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.fixtures.lake_writer import Event, LakeWriter
 from tests.integration.serving.conftest import NOW, open_client
-from tests.integration.serving.lake_writer import Event, LakeWriter
 
 pytestmark = pytest.mark.integration
 PATH = "/api/v1/analytics/platforms"

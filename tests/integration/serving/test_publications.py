@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import httpx
 import pytest
 
+from tests.fixtures.lake_writer import Event, LakeWriter
 from tests.integration.serving import oracle
 from tests.integration.serving.conftest import NOW, open_client
-from tests.integration.serving.lake_writer import Event, LakeWriter
 
 pytestmark = pytest.mark.integration
 ANALYTICS = ("events", "users", "top-users", "event-distribution", "platforms")

@@ -22,9 +22,9 @@ from storage.control import migrate
 from storage.control.tables import hours
 from storage.lake import create_missing_tables
 from storage.settings import StorageSettings
+from tests.fixtures.lake_writer import Event, LakeWriter, random_events
 from tests.integration.serving import oracle
 from tests.integration.serving.conftest import NOW, open_client
-from tests.integration.serving.lake_writer import Event, LakeWriter, random_events
 
 pytestmark = pytest.mark.integration
 READERS = 10

@@ -6,15 +6,18 @@ The broker is not the session's: a test here recreates a topic, and every test l
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
 from local_stack.broker import running_broker
 from local_stack.jars import Jars
 from local_stack.topics import create_topics
+from storage.control.engine import make_engine
 from storage.settings import StorageSettings
 from streaming.settings import StreamingSettings
 from tests.integration.streaming.landing_bench import LandingBench
+from tests.integration.streaming.live_bench import LiveBench
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -74,3 +77,23 @@ def bench(
     bench = LandingBench(spark, landing_storage, settings)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def live_bench(
+    spark: "SparkSession",
+    landing_bootstrap: str,
+    storage_settings: StorageSettings,
+    base_settings: StreamingSettings,
+    tmp_path: Path,
+) -> Iterator[LiveBench]:
+    """Live windows over a topic and a database of the test's own."""
+    storage = storage_settings.model_copy(update={"kafka_bootstrap_servers": landing_bootstrap})
+    engine = make_engine(storage, pool_size=2)
+    settings = base_settings.model_copy(
+        update={"windows_checkpoint_dir": str(tmp_path / "live"), "windows_trigger_seconds": 0.1}
+    )
+    bench = LiveBench(spark, engine, storage, settings, f"live.{uuid4().hex}")
+    yield bench
+    bench.close()
+    engine.dispose()

@@ -31,17 +31,18 @@ STEP_TIMEOUT_SECONDS = 240
 
 
 class Driver:
-    """`python -m streaming.jobs.land_bronze` with a log file."""
+    """`python -m MODULE` with a log file."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, module: str = "streaming.jobs.land_bronze") -> None:
         self._environment = environment
+        self._module = module
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streaming.jobs.land_bronze"],
+                [sys.executable, "-m", self._module],
                 env=self._environment,
                 stdout=log,
                 stderr=log,

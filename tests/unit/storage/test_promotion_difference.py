@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from storage.promotion import Difference, PromotionError, apply_difference
+from storage.difference import Difference, DifferenceError
+from storage.promotion import apply_difference
 from storage.tables import TableSpec
 
 SPEC = TableSpec(
@@ -64,5 +65,5 @@ def test_a_row_that_is_there_twice_is_refused(lake: duckdb.DuckDBPyConnection, s
     for name in ("build", "lake"):
         fill(lake, name, {1: 10})
     fill(lake, side, {1: 10})
-    with pytest.raises(PromotionError, match="a row is there twice"):
+    with pytest.raises(DifferenceError, match="a row is there twice"):
         apply_difference(lake, SPEC)

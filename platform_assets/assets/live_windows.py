@@ -1,0 +1,62 @@
+"""The comparison of live minutes with gold as a check of the publication. The comparison itself lives in storage.live.parity."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from platform_assets.assets.warehouse import PUBLICATION
+from platform_assets.resources.warehouse import WarehouseResource
+
+if TYPE_CHECKING:
+    from storage.live.hours import DueHour
+
+CHECK = "live_minutes_equal_gold"
+ALERT_KIND = "live_differs_from_gold"
+
+
+def due_hours(warehouse: WarehouseResource) -> "list[DueHour]":
+    """Hours that are closed in live, published as they are in bronze (which is as far as live was then), and not compared since."""
+    from storage.bronze import landed_offsets
+    from storage.control.hours import read_cursor
+    from storage.live.hours import list_due
+    from storage.live.state import WINDOWS_QUERY
+
+    version = read_cursor(warehouse.engine)
+    if version is None:
+        return []
+    return list_due(warehouse.engine, landed_offsets(warehouse.storage, version), WINDOWS_QUERY)
+
+
+@dg.asset_check(
+    asset=PUBLICATION,
+    name=CHECK,
+    description="Every hour that was published and is closed in live: its minutes equal gold, cell by cell, once late events and imports "
+    "are added; distinct users lie within the sketch's error. Looks at the hours that were not compared since their publication.",
+)
+def live_minutes_equal_gold(
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+) -> dg.AssetCheckResult:
+    """Fails with table, column and keys of what differs; an alert stays open for the hour until a comparison is equal again."""
+    from storage.control.alerts import open_alert, resolve_alert
+    from storage.live.hours import note_comparison
+    from storage.live.parity import compare_hour
+
+    storage, engine = warehouse.storage, warehouse.engine
+    described = []
+    for due in due_hours(warehouse):
+        report = compare_hour(
+            storage, engine, due.hour, topic=storage.topics.live, remembered_seconds=storage.late_after_seconds
+        )
+        note_comparison(engine, due, report.describe(), datetime.now(UTC))
+        described.append(report.describe())
+        subject = f"{due.hour:%Y-%m-%dT%H:%MZ}"
+        if report.ok:
+            resolve_alert(engine, ALERT_KIND, subject)
+        else:
+            found = [*map(str, report.examples), *report.ledger_offences]
+            open_alert(engine, ALERT_KIND, subject, "; ".join(found[:3]), report.describe())
+            context.log.error("\n".join(found))
+    return dg.AssetCheckResult(
+        passed=all(report["ok"] for report in described), metadata={"hours": dg.MetadataValue.json(described)}
+    )

@@ -1,0 +1,29 @@
+"""Reads what a replay or plan is planned from: bronze's records per hour, and the hours that are known. No Dagster here."""
+
+from sqlalchemy import Engine
+
+from platform_assets.build import NothingLandedError
+from platform_assets.replay import plan_days
+from storage.control.hours import list_known
+from storage.control.replays import PlannedDay, ReplayRange
+from storage.settings import StorageSettings
+
+
+def find_days(settings: StorageSettings, engine: Engine, wanted: ReplayRange) -> list[PlannedDay]:
+    """The days of the range with something to rebuild. With an app or a type: the hours that hold such records, whole.
+
+    Raises:
+        NothingLandedError: there is no bronze table.
+    """
+    from storage.bronze import latest_version
+    from storage.bronze_hours import count_by_hour
+
+    version = latest_version(settings)
+    if version is None:
+        raise NothingLandedError(
+            f"There is no bronze table at {settings.bronze_uri} yet. Send an event, and see `tidemark status`."
+        )
+    rows = count_by_hour(settings, version, wanted)
+    is_filtered = bool(wanted.app_id or wanted.event_type)
+    known = [] if is_filtered else list_known(engine, wanted.first_hour, wanted.end_hour)
+    return plan_days(wanted, rows, known)

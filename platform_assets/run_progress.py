@@ -1,0 +1,75 @@
+"""Where a run notes what became of its hours: among the dirty hours, or among the days of a replay that asked for them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from platform_assets.build import Outcome
+from platform_assets.replay import remaining
+from platform_assets.windows import Window
+from storage.control import replays
+from storage.control.hours import mark_failed
+
+
+class RunProgress(Protocol):
+    """Told about every window of a run. A run that dies says nothing, and its hours are asked for again."""
+
+    def begin(self, window: Window) -> Window | None:
+        """What of the window is still to build; None when nothing is."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """The window is published, or equal to what is."""
+
+    def fail(self, blocked_by: str) -> None:
+        """A build of the run failed."""
+
+
+class DirtyHoursProgress:
+    """For runs over dirty hours and by hand. Publishing marks the hours clean by itself (`Builder.publish`)."""
+
+    def __init__(self, engine: Engine, hours: Sequence[datetime], run_id: str) -> None:
+        self._engine = engine
+        self._hours = hours
+        self._run_id = run_id
+
+    def begin(self, window: Window) -> Window | None:
+        """All of it: whoever asked for hours gets them built."""
+        return window
+
+    def finish(self, outcome: Outcome) -> None:
+        """Nothing is left to note."""
+
+    def fail(self, blocked_by: str) -> None:
+        """The hours stay dirty, with a back-off."""
+        mark_failed(self._engine, self._hours, blocked_by, self._run_id, datetime.now(UTC))
+
+
+class ReplayProgress:
+    """For runs of a replay: a finished day is not built again, and nothing begins once the replay was cancelled."""
+
+    def __init__(self, engine: Engine, replay_id: int, hours: Sequence[datetime], run_id: str) -> None:
+        self._engine = engine
+        self._replay_id = replay_id
+        self._days = sorted({hour.date() for hour in hours})
+        self._run_id = run_id
+
+    def begin(self, window: Window) -> Window | None:
+        """The window's days that are open."""
+        return remaining(window, replays.begin_days(self._engine, self._replay_id, window.days, self._run_id))
+
+    def finish(self, outcome: Outcome) -> None:
+        """Its days are finished."""
+        replays.finish_days(
+            self._engine,
+            self._replay_id,
+            outcome.plan.window.days,
+            publication_id=outcome.publication.publication_id if outcome.publication else None,
+            bronze_version=outcome.plan.bronze_version,
+            run_id=self._run_id,
+        )
+
+    def fail(self, blocked_by: str) -> None:
+        """The run's open days wait for their next attempt. Hours that are dirty besides keep their own state."""
+        replays.fail_days(self._engine, self._replay_id, self._days, blocked_by, datetime.now(UTC))

@@ -1,0 +1,83 @@
+"""Which hours gold answers for, and which are to be compared with it. The comparison: storage.live.parity."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.control.hours import IS_DIRTY
+from storage.control.tables import hours as bronze_hours
+from storage.live.minutes import HOUR
+from storage.live.tables import hours, minutes, queries
+
+# An hour just over is still being landed and published.
+SETTLE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class DueHour:
+    """An hour whose minutes are closed and whose publication was not compared with them yet."""
+
+    hour: datetime
+    published_version: int
+
+
+def mark_superseded(engine: Engine, now: datetime) -> int:
+    """Notes the hours that are over, have live minutes, and are published as they are in bronze. They stay so. Returns how many are new."""
+    has_minutes = sa.exists(
+        sa.select(minutes.c.minute).where(
+            minutes.c.minute >= bronze_hours.c.hour, minutes.c.minute < bronze_hours.c.hour + sa.literal(HOUR)
+        )
+    )
+    known = sa.select(hours.c.hour).where(hours.c.superseded_at.is_not(None))
+    over = sa.select(bronze_hours.c.hour, sa.literal(now, sa.TIMESTAMP(timezone=True))).where(
+        bronze_hours.c.hour <= now - HOUR - SETTLE, ~IS_DIRTY, bronze_hours.c.hour.not_in(known), has_minutes
+    )
+    statement = insert(hours).from_select(["hour", "superseded_at"], over)
+    statement = statement.on_conflict_do_update(
+        index_elements=[hours.c.hour], set_={"superseded_at": statement.excluded.superseded_at}
+    )
+    with engine.begin() as connection:
+        return connection.execute(statement).rowcount
+
+
+def list_due(engine: Engine, landed: Mapping[str, Mapping[int, int]], query: str) -> list[DueHour]:
+    """Hours to compare, oldest first. `landed`: the offsets of the bronze version up to which hours are known to be dirty or not."""
+    statement = (
+        sa.select(hours.c.hour, hours.c.offsets, bronze_hours.c.published_version)
+        .join(bronze_hours, bronze_hours.c.hour == hours.c.hour)
+        .join(queries, queries.c.name == query)
+        .where(
+            hours.c.closed_at.is_not(None),
+            ~IS_DIRTY,
+            sa.or_(hours.c.compared_version.is_(None), hours.c.compared_version < bronze_hours.c.published_version),
+            sa.or_(queries.c.counted_from.is_(None), hours.c.hour >= queries.c.counted_from),
+        )
+        .order_by(hours.c.hour)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(statement).all()
+    return [DueHour(row.hour, row.published_version) for row in rows if _has_landed(row.offsets, landed)]
+
+
+def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any], now: datetime) -> None:
+    """Keeps the newest comparison of the hour. Idempotent."""
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(hours)
+            .where(hours.c.hour == due.hour)
+            .values(compared_version=due.published_version, compared_at=now, comparison=dict(comparison))
+        )
+
+
+def _has_landed(ends: Mapping[str, Mapping[str, int]], landed: Mapping[str, Mapping[int, int]]) -> bool:
+    """Whether bronze holds every record below `ends`."""
+    return all(
+        landed.get(topic, {}).get(int(partition), -1) >= end - 1
+        for topic, of in ends.items()
+        for partition, end in of.items()
+    )

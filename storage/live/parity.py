@@ -1,0 +1,239 @@
+"""Compares one hour of closed live minutes with what is published, cell by cell. Reads both sides; writes nothing.
+
+Minutes are compared with what the published events of `silver.events` give; their roll-ups with gold's own tables. Counts and sums must be
+equal once what live left out (its ledger, per record) and imports are added; distinct users within the sketch's error. Who compares which
+hour when: storage.live.hours.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+
+import duckdb
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from storage.lake import open_lake
+from storage.live.breakdowns import KEY_NAMES, Breakdown
+from storage.live.minutes import HOUR, Grain, LiveWindow, read_windows
+from storage.live.sketches import is_within_bound
+from storage.live.tables import left_out
+from storage.publications import latest
+from storage.settings import StorageSettings
+
+COUNTS = ("event_count", "success_count", "failed_count", "cancelled_count")
+AMOUNTS = ("size_mb", "duration_seconds", "speed_mbps")
+USERS = "unique_users"
+# Both sides round each value to a millionth; a tie may fall either way.
+AMOUNT_STEP = Decimal("0.000001")
+MAX_EXAMPLES = 20
+GRAINS = {"gold.agg_5min_events": Grain.FIVE_MINUTES, "gold.agg_hour_events": Grain.HOUR}
+
+CellKey = tuple[str, datetime, str, tuple[str, ...]]
+Cell = dict[str, Any]
+
+
+class ParityError(Exception):
+    """There is nothing to compare with."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One column of one cell. `live` includes what live left out, by its ledger."""
+
+    table: str
+    window_start: datetime
+    app_id: str
+    keys: tuple[str, ...]
+    column: str
+    live: str
+    gold: str
+
+    def __str__(self) -> str:
+        at = f"{self.window_start:%Y-%m-%dT%H:%MZ}"
+        return (
+            f"{self.table}.{self.column} {at} {self.app_id} {'/'.join(self.keys)}: live {self.live}, gold {self.gold}"
+        )
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What a comparison found. `tolerated` cells hold copies or bodies that one side alone can judge, see sql/allowed.sql."""
+
+    hour: datetime
+    publication_id: int
+    cell_count: int
+    left_out: dict[str, int]
+    imported_count: int
+    tolerated_count: int
+    difference_count: int
+    examples: tuple[Difference, ...]
+    ledger_offences: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether both sides say the same."""
+        return not self.difference_count and not self.ledger_offences
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "hour": f"{self.hour:%Y-%m-%dT%H:%MZ}",
+            "ok": self.ok,
+            "publication": self.publication_id,
+            "cells": self.cell_count,
+            "left_out": self.left_out,
+            "imported": self.imported_count,
+            "tolerated_cells": self.tolerated_count,
+            "differences": self.difference_count,
+            "examples": [str(example) for example in self.examples],
+            "ledger": list(self.ledger_offences),
+        }
+
+
+def compare_hour(
+    settings: StorageSettings, engine: Engine, hour: datetime, *, topic: str, remembered_seconds: int
+) -> ParityReport:
+    """The comparison with the newest publication. All minutes of the hour must be closed, and the hour published as it is in bronze.
+
+    `remembered_seconds`: how long after an event occurred live surely knows its copies.
+    Raises: ParityError.
+    """
+    publication = latest(engine)
+    if publication is None:
+        raise ParityError("nothing is published yet")
+    values = {"day": hour.date(), "hour": hour, "topic": topic}
+    with open_lake(settings, snapshot_id=publication.snapshot_id) as lake:
+        _load_ledger(lake, engine, hour)
+        lake.execute(_sql("rows"), values)
+        lake.execute(_sql("expected"))
+        gold = {**dict(_expected_minutes(lake)), **dict(_gold_windows(lake, values))}
+        live = _live_cells(engine, hour)
+        unseen = _add_unseen(live, lake.execute(_sql("unseen")).fetchall())
+        offences = lake.execute(_sql("ledger")).fetchall()
+        allowed = {
+            row[0]: (row[1], row[2])
+            for row in lake.execute(_sql("allowed"), {**values, "remembered_seconds": remembered_seconds}).fetchall()
+        }
+        reasons = dict(lake.execute("select reason, count(*) from ledger group by all order by all").fetchall())
+        imported = lake.execute("select count(*) from published where is_imported").fetchone()
+    differences, tolerated = _compare(live, gold, unseen, allowed)
+    return ParityReport(
+        hour=hour,
+        publication_id=publication.publication_id,
+        cell_count=len(live.keys() | gold.keys()),
+        left_out=reasons,
+        imported_count=imported[0] if imported else 0,
+        tolerated_count=tolerated,
+        difference_count=len(differences),
+        examples=tuple(differences[:MAX_EXAMPLES]),
+        ledger_offences=tuple(row[0] for row in offences[:MAX_EXAMPLES]),
+    )
+
+
+def _sql(name: str) -> str:
+    return resources.files("storage.live").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, hour: datetime) -> None:
+    """Makes `ledger`, the hour's records, and `winners_left_out`, the places of a week around it: copies may be that far apart."""
+    places = (left_out.c.kafka_topic, left_out.c.kafka_partition, left_out.c.kafka_offset)
+    near = timedelta(days=1)
+    for name, start, end in (("ledger", hour, hour + HOUR), ("winners_left_out", hour - near, hour + HOUR + near)):
+        lake.execute(
+            f"create temp table {name} (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, reason varchar)"
+        )
+        statement = sa.select(*places, left_out.c.reason).where(
+            left_out.c.occurred_at >= start, left_out.c.occurred_at < end
+        )
+        with engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(statement)]
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            lake.execute(f"insert into {name} select unnest(?), unnest(?), unnest(?), unnest(?)", columns)
+
+
+def _expected_minutes(lake: duckdb.DuckDBPyConnection) -> Iterator[tuple[CellKey, Cell]]:
+    columns = (*COUNTS, *AMOUNTS, USERS)
+    rows = lake.execute(f"select breakdown, window_start, app_id, keys, {', '.join(columns)} from expected").fetchall()
+    for breakdown, start, app_id, keys, *values in rows:
+        yield (
+            (_minutes_table(breakdown), start.astimezone(UTC), app_id, tuple(keys)),
+            dict(zip(columns, values, strict=True)),
+        )
+
+
+def _gold_windows(lake: duckdb.DuckDBPyConnection, values: dict[str, Any]) -> Iterator[tuple[CellKey, Cell]]:
+    of_hour = {name: values[name] for name in ("day", "hour")}
+    for table, start, app_id, keys, count, users in lake.execute(_sql("gold"), of_hour).fetchall():
+        yield (table, start.astimezone(UTC), app_id, tuple(keys)), {"event_count": count, USERS: users}
+
+
+def _live_cells(engine: Engine, hour: datetime) -> dict[CellKey, Cell]:
+    cells: dict[CellKey, Cell] = {}
+    for breakdown in KEY_NAMES:
+        if breakdown is not Breakdown.REJECTED:
+            for window in read_windows(engine, breakdown, Grain.MINUTE, hour, hour + HOUR):
+                cells[_key(_minutes_table(breakdown), window)] = _values(window, (*COUNTS, *AMOUNTS))
+    for table, grain in GRAINS.items():
+        for window in read_windows(engine, Breakdown.EVENTS, grain, hour, hour + HOUR):
+            cells[_key(table, window)] = _values(window, ("event_count",))
+    return cells
+
+
+def _minutes_table(breakdown: str) -> str:
+    return f"live.minutes[{breakdown}]"
+
+
+def _key(table: str, window: LiveWindow) -> CellKey:
+    return table, window.window_start, window.app_id, window.keys
+
+
+def _values(window: LiveWindow, columns: tuple[str, ...]) -> Cell:
+    return {**{column: getattr(window, column) for column in columns}, USERS: window.users.estimate}
+
+
+def _add_unseen(live: dict[CellKey, Cell], rows: list[Any]) -> set[CellKey]:
+    """Adds to live's roll-ups what it left out or never saw; such cells say nothing about users. Returns their keys."""
+    touched = set()
+    for app_id, keys, minute, count in rows:
+        for table, grain in GRAINS.items():
+            start = datetime.fromtimestamp(
+                minute.timestamp() // grain.length.total_seconds() * grain.length.total_seconds(), UTC
+            )
+            key = (table, start, app_id, tuple(keys))
+            live.setdefault(key, {"event_count": 0, USERS: 0})["event_count"] += count
+            touched.add(key)
+    return touched
+
+
+def _compare(
+    live: dict[CellKey, Cell], gold: dict[CellKey, Cell], unseen: set[CellKey], allowed: dict[str, tuple[int, int]]
+) -> tuple[list[Difference], int]:
+    differences: list[Difference] = []
+    tolerated = 0
+    for key in sorted(live.keys() | gold.keys()):
+        ours, theirs = live.get(key, {}), gold.get(key, {})
+        difference = (ours.get("event_count") or 0) - (theirs.get("event_count") or 0)
+        more, less = allowed.get(key[2], (0, 0))
+        if difference and -less <= difference <= more:
+            tolerated += 1
+            continue
+        columns = [column for column in (ours or theirs) if column != USERS or key not in unseen]
+        differences += [
+            Difference(*key, column, str(ours.get(column, 0)), str(theirs.get(column, 0)))
+            for column in columns
+            if not _is_equal(column, ours.get(column) or 0, theirs.get(column) or 0, theirs.get("event_count") or 0)
+        ]
+    return differences, tolerated
+
+
+def _is_equal(column: str, ours: Any, theirs: Any, event_count: int) -> bool:
+    if column == USERS:
+        return is_within_bound(ours, theirs)
+    if column in AMOUNTS:
+        return abs(Decimal(ours) - Decimal(theirs)) <= AMOUNT_STEP * event_count
+    return bool(ours == theirs)

@@ -1,0 +1,82 @@
+"""Where a live query stands, as the tables say: its checkpoint, its newest batch, and what is closed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.live.tables import hours, queries
+
+WINDOWS_QUERY = "realtime_windows"
+
+
+@dataclass(frozen=True)
+class QueryState:
+    """A row of `live.queries`. Without a batch nothing was counted yet."""
+
+    name: str
+    generation: int
+    query_id: str | None
+    last_batch: int | None
+    offsets: dict[str, dict[int, int]]
+    topic_ids: dict[str, str]
+    counted_from: datetime | None
+    watermark_at: datetime | None
+    closed_before: datetime | None
+    judged_before: datetime | None
+
+
+def read_state(connection: Connection, name: str, *, lock: bool = False) -> QueryState:
+    """The query's state; a first one where there is none."""
+    connection.execute(insert(queries).values(name=name, generation=0).on_conflict_do_nothing())
+    statement = sa.select(queries).where(queries.c.name == name)
+    row = connection.execute(statement.with_for_update() if lock else statement).one()
+    return QueryState(
+        name=row.name,
+        generation=row.generation,
+        query_id=row.query_id,
+        last_batch=row.last_batch,
+        offsets={topic: {int(p): int(end) for p, end in of.items()} for topic, of in row.offsets.items()},
+        topic_ids=dict(row.topic_ids),
+        counted_from=row.counted_from,
+        watermark_at=row.watermark_at,
+        closed_before=row.closed_before,
+        judged_before=row.judged_before,
+    )
+
+
+def open_state(engine: Engine, name: str = WINDOWS_QUERY) -> QueryState:
+    """The query's state."""
+    with engine.begin() as connection:
+        return read_state(connection, name)
+
+
+def remember_topics(engine: Engine, name: str, topic_ids: Mapping[str, str]) -> None:
+    """Keeps the ids of the topics that the query reads. Idempotent."""
+    with engine.begin() as connection:
+        connection.execute(sa.update(queries).where(queries.c.name == name).values(topic_ids=dict(topic_ids)))
+
+
+def begin_generation(
+    engine: Engine, name: str, generation: int, starts: Mapping[str, Mapping[int, int]], counted_from: datetime
+) -> None:
+    """Puts a new checkpoint in force. It reads from `starts`; minutes from `counted_from` on open again, others stay. Idempotent."""
+    with engine.begin() as connection:
+        read_state(connection, name, lock=True)
+        connection.execute(
+            sa.update(queries)
+            .where(queries.c.name == name)
+            .values(
+                generation=generation,
+                query_id=None,
+                last_batch=None,
+                offsets={topic: {str(p): offset for p, offset in of.items()} for topic, of in starts.items()},
+                topic_ids={},
+                counted_from=counted_from,
+                closed_before=sa.func.least(queries.c.closed_before, counted_from),
+            )
+        )
+        connection.execute(sa.update(hours).where(hours.c.hour >= counted_from).values(closed_at=None))

@@ -1,0 +1,101 @@
+"""The restatement ledger: what a promotion changes in hours that were closed and published, old and new beside each other.
+
+One row per publication, table, period (the hour, or the day of day tables), application and measure, in operations.restatements, written in
+the promotion's own transaction. The first publication of an hour restates nothing. An hour closes 15 minutes after its end, a day with
+its last hour.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+
+from storage.difference import rows_of, scope_condition
+from storage.tables import TableSpec
+
+CLOSES_AFTER = timedelta(minutes=15)
+PERIODS = {"event_hour": timedelta(hours=1), "event_date": timedelta(days=1)}
+PERIOD_NAMES = {"event_hour": "hour", "event_date": "day"}
+RESTATEMENTS_DDL = """
+create table if not exists lake.operations.restatements (
+    publication_id bigint, cause varchar, run_id varchar, table_name varchar, period varchar, period_start timestamptz, app_id varchar,
+    measure varchar, old_value double, new_value double, rows_added bigint, rows_removed bigint, published_at timestamptz
+)
+"""
+
+
+class Ledger:
+    """Gathers one promotion's restatements. Use: open it before anything is changed, `note` each table, `write` at the end."""
+
+    def __init__(self, lake: duckdb.DuckDBPyConnection, specs: Sequence[TableSpec], published_at: datetime) -> None:
+        self._lake = lake
+        lake.execute(
+            "create or replace temp table restated (table_name varchar, period varchar, period_start timestamptz, app_id varchar, "
+            "measure varchar, old_value double, new_value double, rows_added bigint, rows_removed bigint)"
+        )
+        lake.execute("create or replace temp table closed_periods (scope varchar, period_start timestamptz)")
+        self._closed: set[str] = set()
+        for scope, length in PERIODS.items():
+            self._find_closed(scope, specs, published_at - CLOSES_AFTER - length)
+
+    def _find_closed(self, scope: str, specs: Sequence[TableSpec], last_start: datetime) -> None:
+        """Periods of the run that are closed and hold published rows. Every landed record is a row of one silver table."""
+        table = "scope_hours" if scope == "event_hour" else "scope_days"
+        row = self._lake.execute(f"select count(*) from {table} where value::timestamptz <= ?", [last_start]).fetchone()
+        if row is None or not row[0]:
+            return
+        landed = [spec for spec in specs if spec.schema == "silver" and spec.scope == "event_hour"]
+        parts = [
+            f"select {scope}::timestamptz from {rows_of('lake', spec, scope_condition(self._lake, spec))} "
+            f"where {scope}::timestamptz <= $last"
+            for spec in landed
+        ]
+        if parts:
+            inserted = self._lake.execute(
+                f"insert into closed_periods select distinct '{scope}', * from ({' union all '.join(parts)})",
+                {"last": last_start},
+            ).fetchone()
+            if inserted and inserted[0]:
+                self._closed.add(scope)
+
+    def note(self, spec: TableSpec, condition: str) -> None:
+        """Notes what the temporary tables `removed` and `added` change in closed periods. Call before they are applied."""
+        if spec.scope not in self._closed:
+            return
+        measures = {"row_count": "count(*)", **{name: f"sum({_quote(name)})::double" for name in spec.measures}}
+        sums = ", ".join(f"{sql} as {_quote(name)}" for name, sql in measures.items())
+        names = {name for name, _ in spec.columns}
+        app = "app_id" if "app_id" in names else "''"
+        start = f"{spec.scope}::timestamptz as period_start"
+        published, built = (rows_of(side, spec, condition) for side in ("lake", "build"))
+        unions = " union all ".join(
+            f"select {_text(spec.qualified_name)}, {_text(PERIOD_NAMES[spec.scope])}, closed.period_start, closed.app_id, "
+            f"{_text(name)}, coalesce(before.{_quote(name)}, 0), coalesce(after.{_quote(name)}, 0), rows_added, rows_removed "
+            "from closed left join before using (period_start, app_id) left join after using (period_start, app_id) "
+            f"where {_text(name)} = 'row_count' or coalesce(before.{_quote(name)}, 0) <> coalesce(after.{_quote(name)}, 0)"
+            for name in measures
+        )
+        self._lake.execute(
+            f"insert into restated with touched as (select {start}, {app} as app_id, 1 as plus, 0 as minus from added "
+            f"union all select {start}, {app}, 0, 1 from removed), "
+            "closed as (select period_start, app_id, sum(plus) as rows_added, sum(minus) as rows_removed from touched "
+            f"semi join (select period_start from closed_periods where scope = '{spec.scope}') using (period_start) group by all), "
+            f"before as (select {start}, {app} as app_id, {sums} from {published} group by all), "
+            f"after as (select {start}, {app} as app_id, {sums} from {built} group by all) {unions}"
+        )
+
+    def write(self, publication_id: int, cause: str, run_id: str, published_at: datetime) -> int:
+        """Adds the rows to operations.restatements; returns how many."""
+        row = self._lake.execute(
+            "insert into lake.operations.restatements select ?, ?, ?, restated.*, ? from restated order by all",
+            [publication_id, cause, run_id, published_at],
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

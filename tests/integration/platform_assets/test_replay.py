@@ -1,0 +1,232 @@
+"""Replays in place: days that somebody asked for are rebuilt though nothing arrived, once in effect, whatever is cancelled or dies."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from platform_assets.assets.warehouse import PUBLISHED_TAG
+from platform_assets.definitions import defs
+from platform_assets.reconciliation import reconcile
+from platform_assets.replay_input import find_days
+from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.sensors.dirty_hours import LANE_TAG
+from platform_assets.sensors.replay_requests import replay_requests_sensor
+from platform_assets.windows import Window
+from storage import publications
+from storage.control import make_engine, replays
+from storage.control.replays import MAX_ATTEMPTS, PlannedDay, ReplayConflictError, ReplayRange
+from storage.control.tables import alerts, replay_days
+from storage.lake import open_lake
+from storage.settings import StorageSettings
+from tests.fixtures.bronze_rows import engagement_row
+from tests.fixtures.lakehouse import Lakehouse, open_lakehouse
+
+pytestmark = pytest.mark.integration
+T0 = datetime(2026, 1, 5, 10, tzinfo=UTC)
+FAR = T0 + timedelta(days=60)
+DAY = timedelta(days=1)
+RANGE = ReplayRange(T0 - 10 * timedelta(hours=1), FAR + DAY)
+
+
+@pytest.fixture
+def lakehouse(storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lakehouse]:
+    for name in ("database_url", "bronze_uri", "lake_uri", "builds_dir", "extensions_dir"):
+        monkeypatch.setenv(f"TIDEMARK_STORAGE_{name.upper()}", str(getattr(storage_settings, name)))
+    opened = open_lakehouse(storage_settings, checks=False)
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def engine(storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """The control tables alone."""
+    monkeypatch.setenv("TIDEMARK_STORAGE_DATABASE_URL", storage_settings.database_url)
+    made = make_engine(storage_settings)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+def tick(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    context = dg.build_sensor_context(instance=instance, definitions=defs)
+    result = replay_requests_sensor(context, warehouse=WarehouseResource())
+    assert isinstance(result, dg.SensorResult)
+    return list(result.run_requests or [])
+
+
+def execute(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+    job = defs.resolve_job_def("replay_days")
+    return job.execute_in_process(instance=instance, run_config=request.run_config, tags=dict(request.tags))
+
+
+def hours_in(request: dg.RunRequest) -> list[str]:
+    found: dict[str, Any] = request.run_config["ops"]["publish_hours"]["config"]
+    assert found["cause"] == "replay"
+    return found["hours"]
+
+
+def open_alerts(lakehouse: Lakehouse) -> list[Any]:
+    with lakehouse.engine.connect() as connection:
+        return list(connection.execute(sa.select(alerts).where(alerts.c.resolved_at.is_(None))))
+
+
+def days_of(*moments: datetime) -> list[PlannedDay]:
+    return [PlannedDay(moment.date(), (moment,), 1) for moment in moments]
+
+
+@pytest.mark.feature("S1-11", "S1-F2", "S4-16", "K4")
+def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it_was_cancelled(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance
+) -> None:
+    lakehouse.land([engagement_row(0, T0), engagement_row(1, T0 + timedelta(hours=1)), engagement_row(2, FAR)])
+    lakehouse.publish([T0, T0 + timedelta(hours=1), FAR])
+    good = lakehouse.everything()
+    with open_lake(lakehouse.settings, read_only=False) as lake:
+        lake.execute("update lake.gold.agg_hour_events set event_count = 99 where event_date = date '2026-01-05'")
+        lake.execute("delete from lake.silver.events where kafka_offset = 1")
+    assert lakehouse.everything() != good
+    found_by_night = Window((T0, T0 + timedelta(hours=1)))
+    reconcile(lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__))
+    (alert,) = open_alerts(lakehouse)
+    assert (alert.kind, alert.subject) == ("reconciliation_difference", "2026-01-05")
+    assert {item["table"] for item in alert.details["differences"]} == {"silver.events", "gold.agg_hour_events"}
+
+    days = find_days(lakehouse.settings, lakehouse.engine, RANGE)
+    assert [(item.day, item.row_count) for item in days] == [(T0.date(), 2), (FAR.date(), 1)]
+    replay_id, is_new = replays.request(lakehouse.engine, RANGE, days)
+    assert is_new
+    assert replays.request(lakehouse.engine, RANGE, days) == (replay_id, False)
+
+    first, second = tick(instance)
+    assert hours_in(first) == ["2026-01-05T10:00:00Z", "2026-01-05T11:00:00Z"]
+    assert int(first.tags["dagster/priority"]) < 0
+    assert execute(instance, first).success
+    newest = publications.latest(lakehouse.engine)
+    assert newest is not None
+    assert newest.cause == "replay"
+    assert {table for table, change in newest.changes.items() if any(change.values())} == {
+        "silver.events",
+        "gold.agg_hour_events",
+    }
+    assert lakehouse.everything() == good
+
+    # The daemon died after it had asked for both runs, and asks for the first again: what is finished is not rebuilt.
+    builds = sorted(lakehouse.settings.builds_dir.iterdir())
+    again = execute(instance, first)
+    run = instance.get_run_by_id(again.run_id)
+    assert again.success
+    assert run is not None
+    assert run.tags[PUBLISHED_TAG] == "nothing"
+    assert sorted(lakehouse.settings.builds_dir.iterdir()) == builds
+
+    assert replays.cancel(lakehouse.engine, replay_id)
+    assert not replays.cancel(lakehouse.engine, replay_id)
+    assert tick(instance) == []
+    assert execute(instance, second).success, "a run that begins after the cancellation builds nothing"
+    found = replays.find(lakehouse.engine, replay_id)
+    assert found is not None
+    assert (found.state, [day.day for day in found.open_days]) == ("cancelled", [FAR.date()])
+
+    assert replays.resume(lakehouse.engine, replay_id)
+    (rest,) = tick(instance)
+    assert hours_in(rest) == ["2026-03-06T10:00:00Z"]
+    assert execute(instance, rest).success
+    found = replays.find(lakehouse.engine, replay_id)
+    assert found is not None
+    assert (found.state, found.publication_ids) == ("done", (newest.publication_id,))
+    assert publications.latest(lakehouse.engine) == newest, "unchanged code and input publish nothing"
+    reconcile(lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__))
+    assert open_alerts(lakehouse) == []
+    assert lakehouse.everything() == good
+    assert tick(instance) == []
+
+
+def test_a_lane_waits_for_its_runs_to_publish_and_not_for_their_reports(
+    engine: sa.Engine, instance: dg.DagsterInstance
+) -> None:
+    replay_id, _ = replays.request(engine, RANGE, days_of(T0))
+    assert len(tick(instance)) == 1
+    tags = {LANE_TAG: "replay", "tidemark/replay": str(replay_id)}
+    run = instance.create_run_for_job(
+        defs.resolve_job_def("replay_days"), status=dg.DagsterRunStatus.STARTED, tags=tags
+    )
+    assert tick(instance) == []
+    instance.add_run_tags(run.run_id, {PUBLISHED_TAG: "nothing"})
+    assert len(tick(instance)) == 1, "while a run reports, the next one is asked for"
+
+
+def test_a_day_that_fails_waits_and_is_given_up_in_the_end(engine: sa.Engine, instance: dg.DagsterInstance) -> None:
+    now = datetime.now(UTC)
+    replay_id, _ = replays.request(engine, RANGE, days_of(T0, FAR))
+    both = [T0.date(), FAR.date()]
+    for attempt in range(MAX_ATTEMPTS):
+        assert replays.begin_days(engine, replay_id, [T0.date()], "run") == {T0.date()}
+        replays.fail_days(engine, replay_id, [T0.date()], "check x", now)
+        found = replays.find(engine, replay_id)
+        assert found is not None
+        assert found.days[0].attempts == attempt + 1
+        assert found.days[0].next_attempt_at is not None
+        assert found.days[0].next_attempt_at > now
+    assert found.state == "running", "another day is left"
+    assert [hours_in(request) for request in tick(instance)] == [["2026-03-06T10:00:00Z"]]
+    replays.finish_days(engine, replay_id, [FAR.date()], publication_id=None, bronze_version=1, run_id="run")
+    found = replays.find(engine, replay_id)
+    assert found is not None
+    assert (found.state, [day.blocked_by for day in found.open_days]) == ("failed", ["check x"])
+    assert replays.begin_days(engine, replay_id, both, "run") == set(), "a replay that is over begins nothing"
+    assert replays.resume(engine, replay_id)
+    assert [hours_in(request) for request in tick(instance)] == [["2026-01-05T10:00:00Z"]]
+    assert not replays.resume(engine, replay_id), "it runs already"
+
+
+def test_a_run_that_dies_on_the_last_attempt_ends_the_replay(engine: sa.Engine, instance: dg.DagsterInstance) -> None:
+    replay_id, _ = replays.request(engine, RANGE, days_of(T0))
+    with engine.begin() as connection:
+        connection.execute(sa.update(replay_days).values(attempts=MAX_ATTEMPTS))
+    assert tick(instance) == []
+    found = replays.find(engine, replay_id)
+    assert found is not None
+    assert found.state == "failed"
+
+
+def test_two_active_replays_of_one_range_are_refused_when_one_is_resumed(engine: sa.Engine) -> None:
+    first, _ = replays.request(engine, RANGE, days_of(T0))
+    replays.cancel(engine, first)
+    second, is_new = replays.request(engine, RANGE, days_of(T0))
+    assert is_new
+    with pytest.raises(ReplayConflictError, match="Cancel that one first"):
+        replays.resume(engine, first)
+    assert [item.replay_id for item in replays.listing(engine)] == [second, first]
+
+
+@pytest.mark.feature("S1-F2")
+def test_a_filter_chooses_the_hours_that_hold_such_records(lakehouse: Lakehouse) -> None:
+    hour = timedelta(hours=1)
+    lakehouse.land(
+        [
+            engagement_row(0, T0, app_id="shop"),
+            engagement_row(1, T0 + hour, event_type="like", app_id="shop"),
+            engagement_row(2, T0 + 2 * hour, event_type="like"),
+        ]
+    )
+
+    def hours(app_id: str = "", event_type: str = "") -> list[datetime]:
+        wanted = ReplayRange(T0, T0 + 3 * hour, app_id, event_type)
+        return [item for day in find_days(lakehouse.settings, lakehouse.engine, wanted) for item in day.hours]
+
+    assert hours() == [T0, T0 + hour, T0 + 2 * hour]
+    assert hours(app_id="shop") == [T0, T0 + hour]
+    assert hours(event_type="like") == [T0 + hour, T0 + 2 * hour]
+    assert hours("shop", "like") == [T0 + hour]
+    assert hours(app_id="nobody") == []
+    assert date(2026, 1, 5) == T0.date()
