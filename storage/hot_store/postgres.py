@@ -194,5 +194,15 @@ def _as_row(event: HotEvent) -> dict[str, object]:
 
 
 def _as_event(row: sa.Row[Any]) -> HotEvent:
-    *stamps, body, partition, offset = row
-    return HotEvent(*stamps, body.encode(), partition, offset)
+    return HotEvent(
+        row.app_id,
+        row.event_id,
+        row.event_type,
+        row.user_id,
+        row.occurred_at,
+        row.received_at,
+        row.contract,
+        row.body.encode(),
+        row.kafka_partition,
+        row.kafka_offset,
+    )
