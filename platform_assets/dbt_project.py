@@ -1,7 +1,11 @@
 """A dbt project as commands outside of Dagster's runs use it: parsed into a folder of its own, and callable for a build."""
 
+import io
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
+from platform_assets.build import BuildPlan, Invoke
 from platform_assets.code_version import read_code_version
 from platform_assets.column_metadata import ColumnMetadataFile
 from platform_assets.dbt_run import DbtRunner
@@ -29,15 +33,23 @@ class DbtProject:
 
     def parse(self, target: Path) -> Path:
         """The manifest, made anew in `target`. Raises ProjectError when dbt cannot read the project."""
-        invocation = self._dbt().cli(["parse"], target_path=target.resolve(), raise_on_error=False).wait()
+        with redirect_stdout(io.StringIO()):
+            invocation = self._dbt().cli(["parse"], target_path=target.resolve(), raise_on_error=False).wait()
         if not invocation.is_successful():
             raise ProjectError(f"dbt cannot read {self.folder}: {invocation.get_error()}")
         return target / "manifest.json"
 
-    def runner(self, settings: StorageSettings, manifest: Path) -> DbtRunner:
+    def runner(self, settings: StorageSettings, manifest: Path) -> Invoke:
         """Calls dbt for a build plan."""
         columns = ColumnMetadataFile(settings.builds_dir, self.code_version)
-        return DbtRunner(self._dbt(), settings, manifest, columns)
+        runner = DbtRunner(self._dbt(), settings, manifest, columns)
+
+        def invoke(plan: BuildPlan) -> list[Any]:
+            # dagster-dbt prints dbt's log, which belongs to runs: a command's stdout is its data. dbt keeps a log file of its own.
+            with redirect_stdout(io.StringIO()):
+                return runner(plan)
+
+        return invoke
 
     def _dbt(self) -> OfflineDbtCliResource:
         folder = str(self.folder)
