@@ -23,7 +23,7 @@ check: setup  ## everything that needs no running service
 	@$(BIN)/python -m scripts.check
 
 test: check  ## every check and every test
-	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder --durations=15
+	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --no-loadscope-reorder --durations=15
 	@$(BIN)/python -m tests.features --brief
 
 test-slow: setup  ## the long suites: kills of a running stack, imports of real files, late events end to end

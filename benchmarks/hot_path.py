@@ -1,10 +1,9 @@
 """How soon an accepted event is visible in the hot store, and how fast the store is read.
 
 Ours: two workers of the consumer group, each a process with the real parts, over a real broker and PostgreSQL. Other: a bare loop of the
-same client, a consumer that reads the same records and looks at the clock. Both are measured from the moment at which a record was due to
-be stamped and handed to a producer with the API's settings, at a constant rate (open loop): a stall counts for every record that it held
-up. An event is visible when the store's write has returned: it is committed then. The promise is 100 ms beyond the bare loop's 99th
-percentile.
+same client, a consumer that reads the same records and looks at the clock. Both are measured from the moment at which a record is stamped
+and handed to a producer with the API's settings, at a constant rate whatever becomes of it (open loop). An event is visible when the
+store's write has returned: it is committed then. The promise is 100 ms beyond the bare loop's 99th percentile.
 
 Second figure: 8 readers at one time, each a process, over a million rows of the last days; the 95th percentile of lists of 10 and 100.
 
@@ -116,16 +115,18 @@ def listen(bootstrap: str, stopping: Event, answer: Connection) -> None:
     answer.send((consumed, time.process_time()))
 
 
-def send(bootstrap: str, seconds: int, prefix: str) -> dict[str, float]:
-    """Event id → when it was stamped. Sends at the rate whatever the others do."""
+def send(bootstrap: str, seconds: int, prefix: str) -> tuple[dict[str, float], float]:
+    """Event id → when it was stamped, and how late the sender was at worst. Sends at the rate whatever the others do."""
     from confluent_kafka import Producer
 
     from ingestion.api.__main__ import sink_settings
     from ingestion.settings import IngestionSettings
 
-    producer = Producer(sink_settings(IngestionSettings(), bootstrap).producer_config())
+    storage = StorageSettings(kafka_bootstrap_servers=bootstrap)
+    producer = Producer(sink_settings(IngestionSettings(), storage).producer_config())
     lines = engagement_lines(1000, datetime.now(UTC))
     sent: dict[str, float] = {}
+    worst_seconds = 0.0
     started = time.time()
     for number in range(seconds * RATE):
         due = started + number / RATE
@@ -147,9 +148,11 @@ def send(bootstrap: str, seconds: int, prefix: str) -> dict[str, float]:
                 (headers.RECEIVED_AT, stamp),
             ],
         )
-        sent[name] = due  # from when it should have gone: a late sender must not flatter anybody
+        # Producing never waits for the broker, so what makes the sender late is not what is measured.
+        sent[name] = now
+        worst_seconds = max(worst_seconds, now - due)
     producer.flush(30)
-    return sent
+    return sent, worst_seconds
 
 
 def measure_visibility(bootstrap: str, database_url: str) -> bool:
@@ -168,7 +171,7 @@ def measure_visibility(bootstrap: str, database_url: str) -> bool:
         jobs.append((process, ours))
     time.sleep(5)
     send(bootstrap, WARM_UP_SECONDS, "warm")
-    sent = send(bootstrap, SECONDS, "measured")
+    sent, worst_seconds = send(bootstrap, SECONDS, "measured")
     time.sleep(3)
     stopping.set()
     answers = [pipe.recv() for _, pipe in jobs]
@@ -192,6 +195,7 @@ def measure_visibility(bootstrap: str, database_url: str) -> bool:
         p50=round(quantile(ours, 0.5), 1),
         bare_loop_p50=round(quantile(other, 0.5), 1),
         events_per_second=RATE,
+        sender_late_milliseconds=round(worst_seconds * 1000),
         worker_processor_microseconds_per_event=round(
             sum(seconds for _, seconds in answers[:2]) / (len(sent) + WARM_UP_SECONDS * RATE) * 1e6
         ),
@@ -207,7 +211,7 @@ def fill(database_url: str) -> None:
         connection.execute(
             sa.text(
                 "insert into hot.events select 'rows', 'e-' || md5(n::text),"
-                " (array['view','like','click','comment','share'])[1 + n % 5], 'user-' || (n * 7919 % 10000),"
+                " (array['view','like','click','comment','share'])[1 + n % 5], 'user-' || (n::bigint * 7919 % 10000),"
                 " now() - n * make_interval(secs => :step), now(), 'engagement/1', :body, n % 4, n"
                 " from generate_series(1, :rows) as n"
             ),

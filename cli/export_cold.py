@@ -39,13 +39,14 @@ def export_cold(
 
     console = Console(stderr=True)
     environment.load()
+    storage = StorageSettings()
     uri = to or str(StackSettings().home / "cold")
     try:
         with console.status("exporting…") as status:
             found = export_day(
-                StorageSettings(),
+                storage,
                 day.date(),
-                None if dry_run else open_target(uri),
+                None if dry_run else open_target(uri, storage),
                 compact=compact,
                 progress=lambda count: status.update(f"exporting… {count:,} events"),
             )

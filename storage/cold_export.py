@@ -178,21 +178,24 @@ class FolderTarget:
 
 
 class S3Target:
-    """A bucket with an optional prefix; address and credentials come from the usual AWS_* variables."""
+    """A bucket with an optional prefix: the settings' region and profile, all else from the usual AWS_* variables."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, settings: StorageSettings) -> None:
         import boto3
         from botocore.config import Config
 
         self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
-        self._client: Any = boto3.session.Session().client("s3", config=Config(max_pool_connections=UPLOADS_AT_ONCE))
+        session = boto3.session.Session(
+            region_name=settings.aws_region or None, profile_name=settings.aws_profile or None
+        )
+        self._client: Any = session.client("s3", config=Config(max_pool_connections=UPLOADS_AT_ONCE))
 
     def put(self, path: str, content: bytes) -> None:
         """See Target."""
         self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=content)
 
 
-def open_target(uri: str) -> Target:
+def open_target(uri: str, settings: StorageSettings) -> Target:
     """The target of a path or an s3:// address."""
-    return S3Target(uri) if uri.startswith("s3://") else FolderTarget(Path(uri))
+    return S3Target(uri, settings) if uri.startswith("s3://") else FolderTarget(Path(uri))

@@ -21,13 +21,13 @@ STAMPS: Final = (SPEC_VERSION, EVENT_ID, SOURCE, EVENT_TYPE, OCCURRED_AT, DATA_S
 
 DEAD_LETTER_STAGE: Final = "ce_dlqstage"
 DEAD_LETTER_REASON: Final = "ce_dlqreason"
+DEAD_LETTER_MESSAGE: Final = "ce_dlqmessage"  # what was found and what was expected
 # A consumer's dead letter points to the record that it could not handle, and says what happened.
 DEAD_LETTER_OF_TOPIC: Final = "ce_dlqtopic"
 DEAD_LETTER_PARTITION: Final = "ce_dlqpartition"
 DEAD_LETTER_OFFSET: Final = "ce_dlqoffset"
 DEAD_LETTER_GROUP: Final = "ce_dlqgroup"
 DEAD_LETTER_ERROR: Final = "ce_dlqerror"  # class of the error
-DEAD_LETTER_MESSAGE: Final = "ce_dlqmessage"
 DEAD_LETTER_AT: Final = "ce_dlqat"
 # Where the record lies that this one recovers: topic/partition/offset (ingestion.contracts.quarantine).
 REDRIVE_OF: Final = "ce_redriveof"

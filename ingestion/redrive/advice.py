@@ -7,6 +7,7 @@ from ingestion.contracts.reasons import Reason
 _SET = "--set FIELD=VALUE gives the field, --rename OLD=NEW moves it from another name"
 _AS_IT_IS = "redrive without a fix"
 _STAMPS = f"{_AS_IT_IS}: the stamps are made anew from the body"
+_CONSUMER = "the event itself is not in quarantine: a consumer could not handle it"
 _SYNTAX = "no field can be repaired in what is not readable; its sender must send it again"
 
 ADVICE: Final[dict[Reason, str]] = {
@@ -35,6 +36,8 @@ ADVICE: Final[dict[Reason, str]] = {
     Reason.BAD_OCCURRED_AT: _STAMPS,
     Reason.BAD_RECEIVED_AT: _STAMPS,
     Reason.NULL_KEY: _STAMPS,
+    Reason.UNSTORABLE: _CONSUMER,
+    Reason.HANDLER_FAILED: _CONSUMER,
 }
 
 

@@ -17,6 +17,7 @@ Header = tuple[str, str | bytes | None]
 
 # A dead letter keeps this much of a value that is itself too large for a record.
 DEAD_LETTER_VALUE_MAX_BYTES = 1024 * 1024
+DEAD_LETTER_MESSAGE_MAX_LENGTH = 500
 
 
 class OutgoingRecord(msgspec.Struct, gc=False):
@@ -107,6 +108,8 @@ class Stamper:
             stamps.append((headers.EVENT_TYPE, rejection.event_type))
         stamps.append((headers.DEAD_LETTER_STAGE, headers.EDGE_STAGE))
         stamps.append((headers.DEAD_LETTER_REASON, rejection.reason.value.encode()))
+        message = rejection.message[:DEAD_LETTER_MESSAGE_MAX_LENGTH]
+        stamps.append((headers.DEAD_LETTER_MESSAGE, message.encode(errors="replace")))
         key = rejection.user_id.encode() if rejection.user_id is not None else None
         value = raw[:DEAD_LETTER_VALUE_MAX_BYTES] if len(raw) > DEAD_LETTER_VALUE_MAX_BYTES else raw
         return OutgoingRecord(self._dead_letter_topic, key, value, stamps + self._trace)

@@ -61,7 +61,8 @@ class PostgresHotStore:
 
     def __init__(self, database_url: str, *, pool_size: int = 4) -> None:
         self._engine = _make_engine(database_url, pool_size)
-        self._writer = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # One statement, one round trip: no transaction around it.
+        self._direct = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._days: set[date] = set()
 
     def prepare(self) -> None:
@@ -131,7 +132,7 @@ class PostgresHotStore:
 
     def _insert(self, events: Sequence[HotEvent]) -> int:
         document = msgspec.json.encode([_as_row(event) for event in events]).decode()
-        with self._writer.connect() as connection:
+        with self._direct.connect() as connection:
             return int(connection.exec_driver_sql(_WRITE, {"events": document}).rowcount)
 
     def _list(self, where: str, values: dict[str, Any], limit: int, after: Position | None) -> list[HotEvent]:
@@ -141,7 +142,7 @@ class PostgresHotStore:
             where += _AFTER
             values |= {"occurred_at": after.occurred_at, "event_id": after.event_id}
         query = sa.text(f"select {_NAMES} from hot.events where app_id = :app_id{where}{_ORDER}")
-        with _errors(), self._engine.connect() as connection:
+        with _errors(), self._direct.connect() as connection:
             rows = connection.execute(query, {**values, "limit": limit}).all()
         return [_as_event(row) for row in rows]
 
@@ -193,5 +194,15 @@ def _as_row(event: HotEvent) -> dict[str, object]:
 
 
 def _as_event(row: sa.Row[Any]) -> HotEvent:
-    values = row._asdict()
-    return HotEvent(**{**values, "body": values["body"].encode()})
+    return HotEvent(
+        row.app_id,
+        row.event_id,
+        row.event_type,
+        row.user_id,
+        row.occurred_at,
+        row.received_at,
+        row.contract,
+        row.body.encode(),
+        row.kafka_partition,
+        row.kafka_offset,
+    )

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
-from datasketches import hll_sketch, hll_union, tgt_hll_type
+if TYPE_CHECKING:
+    from datasketches import hll_sketch
 
 LG_K = 12
 RELATIVE_STANDARD_ERROR = 1.04 / sqrt(2**LG_K)
@@ -21,8 +23,11 @@ class UserEstimate:
     upper: int
 
 
-def merge(sketches: Iterable[bytes]) -> hll_sketch:
+def merge(sketches: Iterable[bytes]) -> "hll_sketch":
     """The union of serialised sketches: users that are in several count once."""
+    # Not at the top: it brings numpy, which starts threads; the fork server imports this module and would not start.
+    from datasketches import hll_sketch, hll_union, tgt_hll_type
+
     union = hll_union(LG_K)
     for sketch in sketches:
         union.update(hll_sketch.deserialize(bytes(sketch)))

@@ -211,10 +211,10 @@ class DownloadInlet:
 
 
 def free_port_offset(randomness: random.Random | None = None) -> int:
-    """An offset at which every port of a stack is free now."""
+    """An offset at which every port of a stack is free now, below those that the system gives to clients (from 32768)."""
     source = randomness or random.Random()
     for _ in range(200):
-        offset = source.randrange(10_000, 40_000, 50)
+        offset = source.randrange(10_000, 23_000, 50)
         if all(_is_free(port) for _, port in Ports(offset).items()):
             return offset
     raise CommandError("no port offset with free ports was found")

@@ -97,7 +97,7 @@ def test_the_same_tree_goes_to_s3(
     client.create_bucket(Bucket="cold")
 
     for _ in range(2):
-        export_day(storage, DAY.date(), open_target("s3://cold/archive/"))
+        export_day(storage, DAY.date(), open_target("s3://cold/archive/", storage))
     export_day(storage, DAY.date(), FolderTarget(tmp_path / "cold"))
 
     objects = {

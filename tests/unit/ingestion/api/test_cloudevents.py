@@ -245,7 +245,10 @@ def test_what_breaks_the_named_contract_is_refused_as_at_the_familys_address(
     carried, alone = sink.records
     if code != "number_out_of_range":  # not JSON at all, so the whole event is what is kept
         assert carried.value.strip() == alone.value
-        assert carried.headers == alone.headers
+        told, told_alone = dict(carried.headers), dict(alone.headers)
+        # Where it was found, then the same words.
+        assert told.pop("ce_dlqmessage").endswith(told_alone.pop("ce_dlqmessage"))  # type: ignore[union-attr,arg-type]  # bytes
+        assert told == told_alone
 
 
 def test_an_event_without_an_id_has_that_of_its_envelope(edge: Edge) -> None:

@@ -52,7 +52,11 @@ def test_a_dead_letter_keeps_what_is_known_and_at_most_its_share_of_a_huge_value
         "ce_receivedat",
         "ce_dlqstage",
         "ce_dlqreason",
+        "ce_dlqmessage",
     }
+    assert dict(unknown.headers)["ce_dlqmessage"] == b"m"
+    long = stamper().dead_letter(b"", Rejection(Reason.INVALID_FIELD, "ü" * 1000))
+    assert dict(long.headers)["ce_dlqmessage"] == ("ü" * 500).encode()
     known = stamper().dead_letter(b"x", Rejection(Reason.INVALID_FIELD, "m", "id", "like", "u"))
     assert known.key == b"u"
     assert dict(known.headers)["ce_id"] == "id"
