@@ -165,6 +165,22 @@ def test_a_lane_waits_for_its_runs_to_publish_and_not_for_their_reports(
     assert len(tick(instance)) == 1, "while a run reports, the next one is asked for"
 
 
+def test_queued_runs_of_a_cancelled_replay_leave_the_queue(engine: sa.Engine) -> None:
+    queued = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
+    with dg.instance_for_test(overrides={"run_coordinator": queued}) as instance:
+        replay_id, _ = replays.request(engine, RANGE, days_of(T0))
+        tags = {LANE_TAG: "replay", "tidemark/replay": str(replay_id)}
+        job = defs.resolve_job_def("replay_days")
+        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.QUEUED, tags=tags)
+        assert tick(instance) == []
+        replays.cancel(engine, replay_id)
+        for _ in range(2):
+            assert tick(instance) == []
+            found = instance.get_run_by_id(run.run_id)
+            assert found is not None
+            assert found.status == dg.DagsterRunStatus.CANCELED
+
+
 def test_a_day_that_fails_waits_and_is_given_up_in_the_end(engine: sa.Engine, instance: dg.DagsterInstance) -> None:
     now = datetime.now(UTC)
     replay_id, _ = replays.request(engine, RANGE, days_of(T0, FAR))

@@ -23,7 +23,7 @@ ONE_DAY = ReplayRange(MIDNIGHT, MIDNIGHT + DAY)
 
 def make(lakehouse: Lakehouse, wanted: ReplayRange, name: str = "check") -> Scratch:
     settings = lakehouse.settings
-    version = latest_version(settings.bronze_uri)
+    version = latest_version(settings)
     assert version is not None
 
     def fill(target: str) -> int:
