@@ -60,7 +60,7 @@ class IngestionSettings(BaseSettings):
         default=10.0, gt=0, le=120, description="Longest wait for the broker; above the message timeout."
     )
     linger_milliseconds: float = Field(
-        default=5.0, ge=0, le=1000, description="How long the producer gathers records: latency against throughput."
+        default=2.0, ge=0, le=1000, description="How long the producer gathers records: latency against throughput."
     )
     queue_max_records: int = Field(default=200_000, ge=1000, description="Records in flight; beyond: 503, not memory.")
     queue_max_bytes: int = Field(

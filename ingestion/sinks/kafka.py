@@ -38,7 +38,7 @@ class KafkaSinkSettings:
     checked_topic: str = LIVE_TOPIC
     message_timeout_seconds: float = 8.0
     publish_timeout_seconds: float = 10.0
-    linger_milliseconds: float = 5.0
+    linger_milliseconds: float = 2.0
     max_queued_records: int = 200_000
     max_queued_bytes: int = 128 * 1024 * 1024
 
