@@ -71,7 +71,10 @@ class LoopHistogram(Collector):
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
-        names = [floatToGoString(bound) for bound in (*self._bounds, float("inf"))]
+        names = [
+            floatToGoString(bound)  # type: ignore[no-untyped-call]
+            for bound in (*self._bounds, float("inf"))
+        ]
         for values, timer in self._timers.items():
             buckets, below = [], 0
             for name, count in zip(names, timer.counts, strict=True):
