@@ -12,7 +12,7 @@ OUTSIDE_NAMES = {"DAGSTER_HOME", "ENVIRONMENT", "DATABASE_URL", "S3_BUCKET"} | {
     f"KAFKA_{name}" for name in ("BOOTSTRAP_SERVERS", "TOPIC", "DLQ_TOPIC")
 }
 
-pytest_plugins = ["tests.fixtures.features", "tests.fixtures.shares"]
+pytest_plugins = ["tests.fixtures.features"]
 
 __all__ = ["database_url", "jars", "kafka_bootstrap", "postgres_url", "storage_settings"]
 
