@@ -1,7 +1,7 @@
 """One system call per HTTP answer: a transport that gathers what is written in one turn of the event loop.
 
-uvicorn writes an answer's head and its body apart, and uvloop hands each to the kernel at once. Over loopback that is a third of
-what answering costs, and the client wakes up twice (measured).
+uvicorn writes an answer's head and its body apart, and uvloop hands each to the kernel at once. Over loopback the second call was a fifth
+to two fifths of a small answer's processor time, and a client read 1.4 times per answer (measured with a bare protocol).
 """
 
 import asyncio

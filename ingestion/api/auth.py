@@ -1,8 +1,9 @@
 """Whose events these are: the app of the request's key or token.
 
 They come as `Authorization: Bearer KEY`, as the user name of `Authorization: Basic`, or as `X-API-Key: KEY`; a JSON Web Token as a bearer
-only. What was found is trusted for two seconds without asking, and longer while the key store is slow or away, so that PostgreSQL never
-stands in the way of ingestion. A revoked key therefore stops after at most these two seconds and the key ring's two.
+only. What was found is trusted for two seconds (after one, a single request asks again), and longer while the key store is slow or away,
+so that PostgreSQL never stands in the way of ingestion. A revoked key therefore stops after at most these two seconds and the key ring's
+two.
 """
 
 import asyncio

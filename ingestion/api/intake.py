@@ -21,7 +21,7 @@ from ingestion.api.claims import VariantsOf, judge_claims
 from ingestion.api.errors import ErrorCode, RequestError
 from ingestion.api.ledger import AcknowledgedCounts
 from ingestion.api.metrics import Metrics
-from ingestion.contracts.clocks import RunningClock
+from ingestion.contracts.clocks import UtcFormatter
 from ingestion.contracts.engagement import EngagementEvent
 from ingestion.contracts.families import FamilyRule, detect_family
 from ingestion.contracts.plain import PlainReader
@@ -92,20 +92,18 @@ class Taken:
     contract: str
 
 
+@dataclass(slots=True)
 class PlainTaken:
-    """One plain engagement on its way to the broker. Without an `answer` there is a `refusal`."""
+    """One plain engagement on its way to the broker. Without an `answer` there is a `refusal`. `started`: of time.perf_counter."""
 
-    __slots__ = ("answer", "app_id", "event_id", "received_at", "received_text", "refusal", "size_bytes", "started")
-
-    def __init__(self, app_id: str, event_id: str, received_at: datetime, received_text: str, size_bytes: int) -> None:
-        self.app_id = app_id
-        self.event_id = event_id
-        self.received_at = received_at
-        self.received_text = received_text
-        self.size_bytes = size_bytes
-        self.started = time.perf_counter()
-        self.answer: asyncio.Future[Outcome] | None = None
-        self.refusal = ""
+    app_id: str
+    event_id: str
+    received_at: datetime
+    received_text: str
+    size_bytes: int
+    started: float
+    answer: "asyncio.Future[Outcome] | None" = None
+    refusal: str = ""
 
 
 class Judge(Protocol):
@@ -215,7 +213,7 @@ class Intake:
         self._dead_letter_topic = dead_letter_topic
         self._event_max_bytes = event_max_bytes
         self._variants_of = variants_of
-        self._clock = RunningClock()
+        self._formatter = UtcFormatter()
         self._plain_stampers: dict[str, Stamper] = {}
         self._plain: PlainReader | None = None
         self._is_plain_expected = False
@@ -276,10 +274,10 @@ class Intake:
         """Hands one plain engagement to the sink; `end_plain` follows when `answer` is there, at once without one."""
         event_id = event.event_id or new_event_ids(1, received_at)[0]
         stamper = self._plain_stampers.get(app_id) or self._add_plain_stamper(app_id, received_at)
-        received_text = self._clock.format(received_at)
+        received_text = self._formatter.format(received_at)
         stamper.renew(received_text)
         record = stamper.stamp_plain(raw, event, event_id)
-        taken = PlainTaken(app_id, event_id, received_at, received_text, len(raw))
+        taken = PlainTaken(app_id, event_id, received_at, received_text, len(raw), time.perf_counter())
         try:
             taken.answer = asyncio.ensure_future(self._sink.publish(Batch((record,), 1, len(raw))))
         except SinkUnavailableError as error:

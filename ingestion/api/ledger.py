@@ -68,11 +68,11 @@ class AcknowledgedCounts:
         """Notes acknowledged events of one app and topic."""
         if event_count == 0:
             return
-        if not self._hour <= received_at < self._next_hour:
-            self._hour = received_at.replace(minute=0, second=0, microsecond=0)
-            self._next_hour = self._hour + timedelta(hours=1)
-        key = (app_id, self._hour, topic)
         with self._lock:
+            if not self._hour <= received_at < self._next_hour:
+                self._hour = received_at.replace(minute=0, second=0, microsecond=0)
+                self._next_hour = self._hour + timedelta(hours=1)
+            key = (app_id, self._hour, topic)
             self._pending[key] = self._pending.get(key, 0) + event_count
         self._on_count(app_id, topic, event_count)
 

@@ -1,7 +1,7 @@
 """Counters and histograms of what happens on the event loop alone, without locks.
 
-The client library's own take a lock and several calls per observation, five of them per request: a fifth of the time that a single event
-takes (measured). These are read on the loop too; the library renders them.
+The client library's own take a lock and several calls per observation, four observations per request: a fifth of a single
+event's profile. These are read on the loop too; the library renders them.
 """
 
 from bisect import bisect_left

@@ -36,7 +36,7 @@ def format_utc(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:_OFFSET_AT] + "Z"
 
 
-class RunningClock:
+class UtcFormatter:
     """`format_utc` for moments that follow one another closely: most of a text is that of the moment before. Not for several threads."""
 
     def __init__(self) -> None:

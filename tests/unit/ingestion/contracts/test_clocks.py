@@ -1,12 +1,12 @@
 """Times are read liberally and written in one way."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.contracts.clocks import TimestampError, format_utc, parse_timestamp
+from ingestion.contracts.clocks import TimestampError, UtcFormatter, format_utc, parse_timestamp
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,14 @@ def test_text_order_is_time_order_and_the_zone_does_not_matter(moment: datetime,
     sign, minutes = "-" if offset_minutes < 0 else "+", abs(offset_minutes)
     assert parse_timestamp(f"{shifted}{sign}{minutes // 60:02d}:{minutes % 60:02d}") == format_utc(aware)
     assert format_utc(aware) < format_utc(aware + timedelta(microseconds=1))
+
+
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
+
+
+@given(st.lists(st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1), timezones=ZONES)))
+def test_a_formatter_writes_what_format_utc_writes(moments: list[datetime]) -> None:
+    formatter = UtcFormatter()
+    for moment in moments:
+        for near in (moment, moment.replace(microsecond=0), moment.replace(microsecond=999_999), moment):
+            assert formatter.format(near) == format_utc(near)
