@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.definitions import defs
@@ -171,7 +172,9 @@ def test_queued_runs_of_a_cancelled_replay_leave_the_queue(engine: sa.Engine) ->
         replay_id, _ = replays.request(engine, RANGE, days_of(T0))
         tags = {LANE_TAG: "replay", "tidemark/replay": str(replay_id)}
         job = defs.resolve_job_def("replay_days")
-        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.QUEUED, tags=tags)
+        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("tidemark"), "__repository__")
+        origin = RemoteJobOrigin(repository, job.name)  # without one nothing can be queued
+        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.QUEUED, tags=tags, remote_job_origin=origin)
         assert tick(instance) == []
         replays.cancel(engine, replay_id)
         for _ in range(2):
