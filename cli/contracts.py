@@ -191,5 +191,5 @@ def _print_trial(console: Console, trial: "Trial") -> None:
 
 
 def _refuse(message: str, code: int) -> NoReturn:
-    Console(stderr=True).print(message, style="red", markup=False, highlight=False)
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
