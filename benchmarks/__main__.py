@@ -13,6 +13,7 @@ NAMES = (
     "bronze_landing",
     "live_windows",
     "refresh_hour",
+    "refresh_growth",
     "api_query",
     "avro_size",
     "hot_path",

@@ -1,20 +1,23 @@
 """Build apart, check, promote: the engine of every run. It knows dbt only as a callable and Dagster not at all.
 
 A run never writes to published tables while it works. dbt builds into a private file and tests it; what passes is promoted as a
-difference. When another publication came first, the build is made again on the new base, this time holding the writer's lock.
+difference. When another publication came first, the build is made again on the new base, this time holding the writer's lock. Hours
+that only have new arrivals grow (`platform_assets.growth`).
 """
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from platform_assets.avro_schemas import write_avro_schemas
-from platform_assets.windows import Window
+from platform_assets.avro_schemas import pinned_schemas
+from platform_assets.growth import find_cutoffs, rules_version
+from platform_assets.windows import HOUR_FORMAT, Window
 from storage.control.hours import mark_published
 from storage.publications import Base, Publication, current_base
 from storage.settings import StorageSettings
@@ -26,13 +29,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """Everything a build depends on: the window, the base it reads, the bronze version it is pinned to, the file it writes."""
+    """Everything a build depends on: the window, the base it reads, the bronze version it is pinned to, the file it writes.
+
+    `cutoffs`: of these hours the records stamped up to then are published, and the build adds later ones; other hours are whole.
+    `rules_version` names what decides its rows besides bronze, None where nobody asks.
+    """
 
     window: Window
     base: Base
     bronze_version: int
     build_file: Path
     run_id: str
+    cutoffs: Mapping[datetime, datetime] = field(default_factory=dict)
+    rules_version: str | None = None
 
     @property
     def avro_schemas_file(self) -> Path:
@@ -50,7 +59,10 @@ class BuildPlan:
             "TIDEMARK_BUILD_BRONZE_VERSION": str(self.bronze_version),
             "TIDEMARK_BUILD_EXTENSIONS_DIR": _absolute(str(settings.extensions_dir)),
             "TIDEMARK_BUILD_AVRO_SCHEMAS": str(self.avro_schemas_file.resolve()),
-            "TIDEMARK_BUILD_HOURS": json.dumps([f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in self.window.hours]),
+            "TIDEMARK_BUILD_HOURS": json.dumps([f"{hour:{HOUR_FORMAT}}" for hour in self.window.hours]),
+            "TIDEMARK_BUILD_CUTOFFS": json.dumps(
+                {f"{hour:{HOUR_FORMAT}}": stamp.isoformat() for hour, stamp in self.cutoffs.items()}
+            ),
             **({"AWS_REGION": settings.aws_region} if settings.aws_region else {}),
             **({"AWS_PROFILE": settings.aws_profile} if settings.aws_profile else {}),
         }
@@ -104,11 +116,15 @@ class Builder:
         self._code_version = code_version
         self._kept_builds = kept_builds
 
-    def publish(self, window: Window, *, cause: str, run_id: str) -> Outcome:
-        """Builds the window, and publishes it if anything in it differs. Running it twice publishes once."""
+    def publish(self, window: Window, *, cause: str, run_id: str, whole: bool = False) -> Outcome:
+        """Builds the window, and publishes it if anything in it differs. Running it twice publishes once.
+
+        Its hours grow where that is known to be right (`platform_assets.growth`); with `whole` none does.
+        """
         from storage.promotion import StaleBaseError, writer_lock
 
-        plan = self.plan(window, run_id)
+        grows_by = None if whole else cause
+        plan = self.plan(window, run_id, grows_by=grows_by)
         events = self._build(plan)
         try:
             with writer_lock(self._engine):
@@ -116,10 +132,10 @@ class Builder:
         except StaleBaseError:
             # Holding the lock while building is slow for others but ends: nobody can come between again.
             with writer_lock(self._engine):
-                plan = self.plan(window, run_id, attempt=2)
+                plan = self.plan(window, run_id, attempt=2, grows_by=grows_by)
                 events = self._build(plan)
                 publication = self._promote(plan, cause)
-        mark_published(self._engine, window.hours, plan.bronze_version, run_id)
+        mark_published(self._engine, window.hours, plan.bronze_version, run_id, plan.rules_version)
         remove_old_builds(self._settings.builds_dir, self._kept_builds)
         return Outcome(plan, publication, events)
 
@@ -131,8 +147,8 @@ class Builder:
         self._build(plan)
         return compare(self._settings, self._specs, plan.build_file, window.hours, plan.base.snapshot_id)
 
-    def plan(self, window: Window, run_id: str, attempt: int = 1) -> BuildPlan:
-        """Pins the newest base and bronze version for a build of the window."""
+    def plan(self, window: Window, run_id: str, attempt: int = 1, grows_by: str | None = None) -> BuildPlan:
+        """Pins the newest base and bronze version for a build of the window. `grows_by`: the cause by which its hours may grow."""
         from storage.bronze import latest_version
 
         # The base first: bronze only grows, so the version is never older than what the base has read.
@@ -144,7 +160,9 @@ class Builder:
             )
         name = f"{run_id}-{window.start:%Y%m%dT%H}-{attempt}"
         build_file = self._settings.builds_dir / name / "build.duckdb"
-        return BuildPlan(window, base, version, build_file, run_id)
+        rules = rules_version(self._code_version, self._settings, pinned_schemas(self._engine))
+        cutoffs = find_cutoffs(self._settings, self._engine, window, grows_by, rules) if grows_by else {}
+        return BuildPlan(window, base, version, build_file, run_id, cutoffs, rules)
 
     def _build(self, plan: BuildPlan) -> list[Any]:
         prepare_folder(plan, self._engine)
@@ -168,6 +186,7 @@ class Builder:
             bronze_version=plan.bronze_version,
             highest_offsets=highest_offsets(self._settings, plan.bronze_version),
             code_version=self._code_version,
+            grown_hours=tuple(plan.cutoffs),
         )
 
 
@@ -175,7 +194,7 @@ def prepare_folder(plan: BuildPlan, engine: Engine) -> None:
     """An empty folder for the build, with the schemas that it reads Avro bodies with."""
     shutil.rmtree(plan.build_file.parent, ignore_errors=True)
     plan.build_file.parent.mkdir(parents=True)
-    write_avro_schemas(plan.avro_schemas_file, engine)
+    plan.avro_schemas_file.write_text(pinned_schemas(engine), encoding="utf-8")
 
 
 class NothingLandedError(Exception):

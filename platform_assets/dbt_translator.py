@@ -8,7 +8,8 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
 OWNERS = ["team:data-platform"]
 TAG_NAMES = ("layer", "cadence", "pii")
-PUBLISHED = "published"  # dbt source name of the lake's published tables
+PUBLISHED = "published"  # prefix of the keys of published tables that models read
+PUBLISHED_SOURCES = ("published", "published_silver")  # the dbt sources that they are
 BRONZE_EVENTS = dg.AssetKey(["bronze", "events"])
 
 
@@ -47,14 +48,14 @@ class DefinitionTranslator(TidemarkTranslator):
         """As above, except for published tables read as sources."""
         key = super().get_asset_key(dbt_resource_props)
         is_published = (
-            dbt_resource_props["resource_type"] == "source" and dbt_resource_props["source_name"] == PUBLISHED
+            dbt_resource_props["resource_type"] == "source" and dbt_resource_props["source_name"] in PUBLISHED_SOURCES
         )
         return key.with_prefix(PUBLISHED) if is_published else key
 
 
 def merge_published(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """The spec with its dependencies on published tables pointing at the assets that publish them."""
-    paths = sorted({tuple(_without_prefix(dep.asset_key.path)) for dep in spec.deps})
+    """The spec with its dependencies on published tables pointing at the assets that publish them; what it adds to itself is none."""
+    paths = sorted({tuple(_without_prefix(dep.asset_key.path)) for dep in spec.deps} - {tuple(spec.key.path)})
     return spec.replace_attributes(deps=[dg.AssetKey(path) for path in paths])
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 HOUR = timedelta(hours=1)
+HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MAX_GAP = timedelta(days=31)
 
 

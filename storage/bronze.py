@@ -5,7 +5,7 @@ Commit files are read through DuckDB, so that a path and an s3:// address work a
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from storage.duckdb_session import open_session
 from storage.object_store import delta_options
 from storage.settings import StorageSettings
 
-LOG_SEARCH_DEPTH = 200
+LOG_SEARCH_DEPTH = 20
 
 
 class BronzeError(Exception):
@@ -34,12 +34,16 @@ class AddedFile:
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit of bronze as the log tells it. `added` is empty for a compaction (dataChange=false)."""
+    """One commit of bronze as the log tells it. `added` is empty for a compaction (dataChange=false).
+
+    `ingested_at` is the stamp of the rows that it landed, above the stamp of every earlier commit; None where it landed none.
+    """
 
     version: int
     query: str | None
     offsets: dict[str, dict[int, int]]
     added: list[AddedFile] = field(default_factory=list)
+    ingested_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,29 @@ def landed_offsets(settings: StorageSettings, version: int | None = None) -> dic
     if newest is None:
         return {}
     with open_session(settings) as session:
-        for start in range(newest, -1, -LOG_SEARCH_DEPTH):
-            stop = max(start - LOG_SEARCH_DEPTH, -1)
-            for commit in reversed(list(_read_commits(session, settings.bronze_uri, stop, start))):
-                if commit.offsets:
-                    return commit.offsets
-    return {}
+        landing = _newest_landing(session, settings.bronze_uri, newest)
+    return landing.offsets if landing else {}
+
+
+def landing_stamps(settings: StorageSettings, versions: Iterable[int]) -> dict[int, datetime]:
+    """Per version, the `ingested_at` that tells its rows from later ones: theirs lie at or below it, those of later versions above.
+
+    It holds whatever was compacted since. Versions that the log no longer reaches back to are left out.
+    """
+    with open_session(settings) as session:
+        landings = {version: _newest_landing(session, settings.bronze_uri, version) for version in set(versions)}
+    return {version: landing.ingested_at for version, landing in landings.items() if landing and landing.ingested_at}
+
+
+def _newest_landing(session: duckdb.DuckDBPyConnection, uri: str, version: int) -> Commit | None:
+    """The newest commit up to `version` that landed records; None where the log has none."""
+    for start in range(version, -1, -LOG_SEARCH_DEPTH):
+        stop = max(start - LOG_SEARCH_DEPTH, -1)
+        commits = list(_read_commits(session, uri, stop, start))
+        for commit in reversed(commits):
+            if commit.offsets:
+                return commit
+    return None
 
 
 def highest_offsets(settings: StorageSettings, version: int) -> dict[str, dict[str, int]]:
@@ -179,7 +200,14 @@ def parse_commit(uri: str, version: int, text: str) -> Commit:
         topic: {int(partition): int(offset) for partition, offset in partitions.items()}
         for topic, partitions in metadata.get("offsets", {}).items()
     }
-    return Commit(version=version, query=metadata.get("query"), offsets=offsets, added=added)
+    stamp = metadata.get("ingested_at")
+    return Commit(
+        version=version,
+        query=metadata.get("query"),
+        offsets=offsets,
+        added=added,
+        ingested_at=datetime.fromisoformat(stamp) if stamp else None,
+    )
 
 
 def _user_metadata(commit_info: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import duckdb
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from storage.difference import Difference, attach_build, scope_condition, write_difference
+from storage.control.hours import forget_rules
+from storage.difference import Difference, attach_build, rows_to_compare, scope_condition, write_difference
 from storage.lake import open_lake
 from storage.publications import Publication, encode, latest
 from storage.restatements import Ledger
@@ -46,6 +47,7 @@ class LockTimeoutError(PromotionError):
 class Candidate:
     """A checked build that wants to be published: what it built, from what, and why.
 
+    Of `grown_hours` it holds, in tables that grow, only the rows to add or replace: rows that it does not name stay.
     `expected_changes`, where given, is what somebody has seen and agreed to: anything else is refused.
     """
 
@@ -58,6 +60,7 @@ class Candidate:
     highest_offsets: dict[str, dict[str, int]]
     code_version: str
     expected_changes: dict[str, dict[str, int]] | None = None
+    grown_hours: tuple[datetime, ...] = ()
 
 
 @contextmanager
@@ -95,8 +98,10 @@ def promote(
     newest = latest(engine)
     published_at = published_at or datetime.now(UTC)
     _check_base(candidate, newest.publication_id if newest else None)
+    # Before the commit: a run that dies behind it leaves hours of which nobody claims to know what they were published from.
+    forget_rules(engine, candidate.hours)
     with open_lake(settings, read_only=False) as lake:
-        attach_build(lake, candidate.build_file, candidate.hours)
+        attach_build(lake, candidate.build_file, candidate.hours, candidate.grown_hours)
         lake.execute("begin")
         row = lake.execute("select max(publication_id) from lake.operations.publications").fetchone()
         _check_base(candidate, row[0] if row else None)
@@ -139,13 +144,13 @@ def _check_base(candidate: Candidate, newest_id: int | None) -> None:
 
 
 def apply_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec, ledger: Ledger | None = None) -> Difference:
-    """Makes the published rows of the scope equal to the build's, touching only rows that differ.
+    """Makes the published rows that the build speaks about equal to its own, touching only rows that differ.
 
     Raises:
         DifferenceError: the build has one row twice.
     """
     condition, name = scope_condition(lake, spec), spec.qualified_name
-    difference = write_difference(lake, spec, condition)
+    difference = write_difference(lake, spec, condition, rows_to_compare(lake, spec))
     if ledger is not None and (difference.added or difference.removed):
         ledger.note(spec, condition)
     if difference.removed:

@@ -62,26 +62,30 @@ class Ledger:
         """Notes what the temporary tables `removed` and `added` change in closed periods. Call before they are applied."""
         if spec.scope not in self._closed:
             return
-        measures = {"row_count": "count(*)", **{name: f"sum({_quote(name)})::double" for name in spec.measures}}
-        sums = ", ".join(f"{sql} as {_quote(name)}" for name, sql in measures.items())
+        changes = {"row_count": "sum(sign)", **{name: f"sum(sign * {_quote(name)})" for name in spec.measures}}
+        sums = {"row_count": "count(*)", **{name: f"sum({_quote(name)})" for name in spec.measures}}
+        changed, summed = (
+            ", ".join(f"coalesce({sql}, 0)::double as {_quote(name)}" for name, sql in columns.items())
+            for columns in (changes, sums)
+        )
         names = {name for name, _ in spec.columns}
         app = "app_id" if "app_id" in names else "''"
-        start = f"{spec.scope}::timestamptz as period_start"
-        published, built = (rows_of(side, spec, condition) for side in ("lake", "build"))
+        start = f"{spec.scope}::timestamptz"
         unions = " union all ".join(
-            f"select {_text(spec.qualified_name)}, {_text(PERIOD_NAMES[spec.scope])}, closed.period_start, closed.app_id, "
-            f"{_text(name)}, coalesce(before.{_quote(name)}, 0), coalesce(after.{_quote(name)}, 0), rows_added, rows_removed "
-            "from closed left join before using (period_start, app_id) left join after using (period_start, app_id) "
-            f"where {_text(name)} = 'row_count' or coalesce(before.{_quote(name)}, 0) <> coalesce(after.{_quote(name)}, 0)"
-            for name in measures
+            f"select {_text(spec.qualified_name)}, {_text(PERIOD_NAMES[spec.scope])}, changed.period_start, changed.app_id, {_text(name)}, "
+            f"coalesce(before.{_quote(name)}, 0), coalesce(before.{_quote(name)}, 0) + changed.{_quote(name)}, rows_added, rows_removed "
+            "from changed left join before using (period_start, app_id) "
+            f"where {_text(name)} = 'row_count' or changed.{_quote(name)} <> 0"
+            for name in changes
         )
+        # What is after follows from what changes: a build that adds to an hour does not hold all of it.
         self._lake.execute(
-            f"insert into restated with touched as (select {start}, {app} as app_id, 1 as plus, 0 as minus from added "
-            f"union all select {start}, {app}, 0, 1 from removed), "
-            "closed as (select period_start, app_id, sum(plus) as rows_added, sum(minus) as rows_removed from touched "
-            f"semi join (select period_start from closed_periods where scope = '{spec.scope}') using (period_start) group by all), "
-            f"before as (select {start}, {app} as app_id, {sums} from {published} group by all), "
-            f"after as (select {start}, {app} as app_id, {sums} from {built} group by all) {unions}"
+            "insert into restated with signed as (select *, 1 as sign from added union all select *, -1 from removed), "
+            f"changed as (select {start} as period_start, {app} as app_id, count(*) filter (sign > 0) as rows_added, "
+            f"count(*) filter (sign < 0) as rows_removed, {changed} from signed "
+            f"where {start} in (select period_start from closed_periods where scope = '{spec.scope}') group by all), "
+            f"before as (select {start} as period_start, {app} as app_id, {summed} "
+            f"from {rows_of('lake', spec, condition)} group by all) {unions}"
         )
 
     def write(self, publication_id: int, cause: str, run_id: str, published_at: datetime) -> int:

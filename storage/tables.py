@@ -20,13 +20,17 @@ class TableSpecError(Exception):
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One published table. `key` identifies a row; `scope` is the column whose values a run replaces."""
+    """One published table. `key` identifies a row; `scope` is the column whose values a run replaces.
+
+    `grows`: of an hour that a build adds to, the build holds only the rows that arrived or changed, and promotion leaves the others.
+    """
 
     schema: str
     name: str
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
     scope: Scope
+    grows: bool = False
 
     @property
     def qualified_name(self) -> str:
@@ -71,7 +75,7 @@ def load_table_specs(manifest_path: Path) -> list[TableSpec]:
         elif not key or not set(key) <= names or scope not in names or not all(kind for _, kind in columns):
             flaws.append(f"{name}: needs meta.key and scope among its columns, and a data_type for every column")
         else:
-            specs.append(TableSpec(node["schema"], node["alias"], columns, key, scope))
+            specs.append(TableSpec(node["schema"], node["alias"], columns, key, scope, bool(meta.get("grows", False))))
     if flaws:
         raise TableSpecError("; ".join(sorted(flaws)))
     return sorted(specs, key=lambda spec: (PUBLISHED_LAYERS.index(spec.schema), spec.name))

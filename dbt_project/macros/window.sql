@@ -4,6 +4,9 @@
   Bounds come from dbt's own flags at execution (a changed var would parse the whole project again); the exact hours from the table
   build_window.hours, made here from the plugin's list or else from the bounds. `test` and `docs` work on a file that is already built
   and have no such flags: they see the hours alone.
+
+  An hour grows when its read_until is a stamp of bronze: records up to it are published, the build holds the later ones, and a model that
+  needs the others reads them as published. Any other hour has the epoch there and is built whole. Both are the same SQL.
 -#}
 
 {% macro generate_schema_name(custom_schema_name, node) -%}
@@ -36,6 +39,29 @@
         {{ column }} >= timestamptz '{{ bounds[0] }}+00' and {{ column }} < timestamptz '{{ bounds[1] }}+00' and {% endif -%}
     {{ column }} in (select hours.hour from build_window.hours as hours)
 {%- endmacro %}
+
+{#- True for the records that are being built: those of the window that are not published yet, or all of an hour that is built whole. -#}
+{% macro in_build(hour, ingested_at) -%}
+    {{ in_window(hour) }}
+    {%- set earliest = earliest_cutoff() -%}
+    {%- if earliest %}
+        and {{ ingested_at }} > timestamptz '{{ earliest }}' {% endif %}
+        and {{ ingested_at }} > (select hours.read_until from build_window.hours as hours where hours.hour = {{ hour }})
+{%- endmacro %}
+
+{#- True for published rows that the build adds to: those of growing hours. None when no hour grows. -#}
+{% macro in_growing_hours(column) -%}
+    {%- set bounds = window_bounds() -%}
+    {%- if bounds -%}
+        {{ column }} >= timestamptz '{{ bounds[0] }}+00' and {{ column }} < timestamptz '{{ bounds[1] }}+00' and {% endif -%}
+    {{ column }} in (select hours.hour from build_window.hours as hours where hours.read_until > timestamptz 'epoch')
+{%- endmacro %}
+
+{#- The lowest read_until of the window, as a constant that prunes files; none where only the table is at hand. -#}
+{% macro earliest_cutoff() %}
+    {%- if not execute or not window_bounds() -%} {{ return(none) }} {%- endif -%}
+    {{ return(run_query("select min(read_until)::varchar from build_window.hours").rows[0][0]) }}
+{% endmacro %}
 
 {#- True for the UTC days of the hours being built. -#}
 {% macro on_window_days(column) -%}
@@ -76,13 +102,18 @@
             ) }}
         {%- endif -%}
         create or replace table build_window.hours as
-        select hour from build_window.requested_hours
+        select
+            hour,
+            read_until
+        from build_window.requested_hours
         union all
-        select unnest(generate_series(
-            date_trunc('hour', timestamptz '{{ bounds[0] }}+00'),
-            timestamptz '{{ bounds[1] }}+00' - interval 1 microsecond,
-            interval 1 hour
-        ))
+        select
+            unnest(generate_series(
+                date_trunc('hour', timestamptz '{{ bounds[0] }}+00'),
+                timestamptz '{{ bounds[1] }}+00' - interval 1 microsecond,
+                interval 1 hour
+            )),
+            timestamptz 'epoch'
         where not exists (select 1 from build_window.requested_hours)
     {%- endif -%}
 {% endmacro %}

@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BUILD_FILE_NAME = "build.duckdb"
+NOTHING_READ = datetime(1970, 1, 1, tzinfo=UTC)  # before every stamp
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -47,6 +48,11 @@ class BuildSettings(BaseSettings):
     hours: list[datetime] = Field(
         default=[], description="The hours to build, JSON list; every hour of the window when empty."
     )
+    cutoffs: dict[datetime, datetime] = Field(
+        default={},
+        description="JSON object, hour → stamp: its records up to that ingested_at are published, and the build adds the later ones. "
+        "Hours without one are built whole.",
+    )
     avro_schemas: Path | None = Field(
         default=None, description="JSON file of the schemas that Avro bodies are read with; none are known without it."
     )
@@ -58,17 +64,37 @@ class BuildSettings(BaseSettings):
     @field_validator("hours")
     @classmethod
     def _hours_are_full_utc_hours(cls, hours: list[datetime]) -> list[datetime]:
-        utc = [hour.replace(tzinfo=UTC) if hour.tzinfo is None else hour.astimezone(UTC) for hour in hours]
-        for hour in utc:
-            if hour.minute or hour.second or hour.microsecond:
-                raise ValueError(f"{hour.isoformat()} is not a full hour")
-        return sorted(set(utc))
+        return sorted({full_hour(hour) for hour in hours})
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _cutoffs_are_of_full_utc_hours(cls, cutoffs: dict[datetime, datetime]) -> dict[datetime, datetime]:
+        return {full_hour(hour): in_utc(stamp) for hour, stamp in cutoffs.items()}
 
     @model_validator(mode="after")
     def _file_has_the_name_dbt_expects(self) -> "BuildSettings":
         if self.file is not None and self.file.name != BUILD_FILE_NAME:
             raise ValueError(f"the file is named {self.file.name}; dbt knows its database only as {BUILD_FILE_NAME}")
         return self
+
+    @model_validator(mode="after")
+    def _cutoffs_belong_to_the_hours(self) -> "BuildSettings":
+        if strangers := sorted(set(self.cutoffs) - set(self.hours)):
+            raise ValueError(f"the cutoff of {strangers[0].isoformat()} is of an hour that is not built")
+        return self
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a zone is taken for UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def full_hour(moment: datetime) -> datetime:
+    """The hour in UTC. Raises ValueError for a moment within one."""
+    hour = in_utc(moment)
+    if hour.minute or hour.second or hour.microsecond:
+        raise ValueError(f"{hour.isoformat()} is not a full hour")
+    return hour
 
 
 class Plugin(BasePlugin):
@@ -91,7 +117,7 @@ class Plugin(BasePlugin):
         Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Bounds the connection, attaches the inputs and notes the requested hours. Idempotent."""
+        """Bounds the connection, attaches the inputs and notes the requested hours with their cutoffs. Idempotent."""
         settings = self.settings
         home = (settings.file or Path("target") / BUILD_FILE_NAME).parent
         add_function(conn, avro_bodies.FUNCTION, avro_bodies.reader(settings.avro_schemas))
@@ -111,9 +137,12 @@ class Plugin(BasePlugin):
         conn.execute("CREATE SCHEMA IF NOT EXISTS build_window")
         if settings.bronze_uri:
             self._open_input(conn, bronze_view_statement(settings))
-        conn.execute("CREATE OR REPLACE TABLE build_window.requested_hours (hour timestamptz)")
+        conn.execute("CREATE OR REPLACE TABLE build_window.requested_hours (hour timestamptz, read_until timestamptz)")
         if settings.hours:
-            conn.executemany("INSERT INTO build_window.requested_hours VALUES (?)", [[hour] for hour in settings.hours])
+            conn.executemany(
+                "INSERT INTO build_window.requested_hours VALUES (?, ?)",
+                [[hour, settings.cutoffs.get(hour, NOTHING_READ)] for hour in settings.hours],
+            )
 
     def _open_input(self, conn: DuckDBPyConnection, statement: str) -> None:
         try:

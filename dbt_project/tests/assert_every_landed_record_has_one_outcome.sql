@@ -1,5 +1,5 @@
 {{ config(meta={"dagster": {"ref": {"name": "events"}}}) }}
--- Per application and hour: landed records = events + duplicates + quarantined ones.
+-- Per application and hour: landed records = events + duplicates + quarantined ones, built here or published before.
 with landed as (
     select
         app_id,
@@ -13,32 +13,40 @@ with landed as (
     group by app_id, event_hour
 ),
 
+records as (
+    select
+        app_id,
+        event_hour,
+        outcome
+    from {{ ref("int_published_records") }}
+    union all
+    select
+        app_id,
+        event_hour,
+        'events' as outcome
+    from {{ ref("events") }}
+    union all
+    select
+        app_id,
+        event_hour,
+        'duplicates' as outcome
+    from {{ ref("duplicates") }}
+    union all
+    select
+        app_id,
+        event_hour,
+        'quarantine' as outcome
+    from {{ ref("quarantine") }}
+),
+
 outcomes as (
     select
         app_id,
         event_hour,
-        count(*) filter (outcome = 'event') as event_count,
-        count(*) filter (outcome = 'duplicate') as duplicate_count,
-        count(*) filter (outcome = 'quarantined') as quarantined_count
-    from (
-        select
-            app_id,
-            event_hour,
-            'event' as outcome
-        from {{ ref("events") }}
-        union all
-        select
-            app_id,
-            event_hour,
-            'duplicate' as outcome
-        from {{ ref("duplicates") }}
-        union all
-        select
-            app_id,
-            event_hour,
-            'quarantined' as outcome
-        from {{ ref("quarantine") }}
-    )
+        count(*) filter (outcome = 'events') as event_count,
+        count(*) filter (outcome = 'duplicates') as duplicate_count,
+        count(*) filter (outcome = 'quarantine') as quarantined_count
+    from records
     group by app_id, event_hour
 )
 

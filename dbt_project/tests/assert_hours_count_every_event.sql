@@ -1,16 +1,39 @@
 {{ config(meta={"dagster": {"ref": {"name": "agg_hour_events"}}}) }}
--- Events, user hours and hours give the same count and, by an independent distinct, the same users.
-with counted as (
+-- Events, built and published, user hours and hours give the same count and, by an independent distinct, the same users.
+with events as (
     select
         app_id,
         family,
         event_type,
         coalesce(platform, 'none') as platform,
         event_hour,
+        user_id
+    from {{ ref("events") }}
+    union all
+    select
+        app_id,
+        family,
+        event_type,
+        coalesce(platform, 'none') as platform,
+        event_hour,
+        user_id
+    from {{ source("published_silver", "events_at_base") }}
+    where
+        {{ on_window_days("event_date") }}
+        and {{ in_growing_hours("event_hour") }}
+),
+
+counted as (
+    select
+        app_id,
+        family,
+        event_type,
+        platform,
+        event_hour,
         count(*) as event_count,
         count(distinct user_id) as unique_users
-    from {{ ref("events") }}
-    group by app_id, family, event_type, coalesce(platform, 'none'), event_hour
+    from events
+    group by app_id, family, event_type, platform, event_hour
 ),
 
 user_hours as (
@@ -21,7 +44,8 @@ user_hours as (
         platform,
         event_hour,
         sum(event_count) as event_count
-    from {{ ref("fct_user_hours") }}
+    from {{ ref("int_user_hours") }}
+    where {{ in_window("event_hour") }}
     group by app_id, family, event_type, platform, event_hour
 )
 

@@ -176,8 +176,10 @@ def _publish(
     )
     if config.compare_first:
         reconcile(warehouse.engine, builder, window, context.run_id, context.log)
-    outcome = builder.publish(window, cause=cause, run_id=context.run_id)
+    outcome = builder.publish(window, cause=cause, run_id=context.run_id, whole=config.compare_first)
     outcome = replace(outcome, events=runner.describe(outcome.events))
+    if outcome.plan.cutoffs:
+        context.log.info(f"{len(outcome.plan.cutoffs)} of the hours grew: only what arrived was read")
     number = outcome.publication.publication_id if outcome.publication else None
     context.log.info(f"Publication {number}" if number else "Nothing differs from what is published: no publication")
     return outcome

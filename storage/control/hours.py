@@ -31,7 +31,10 @@ class TouchedHour:
 
 @dataclass(frozen=True)
 class DirtyHour:
-    """An hour to build. `blocked_by` names the check or error of the last failed attempt."""
+    """An hour to build. `blocked_by` names the check or error of the last failed attempt.
+
+    `rules_version` names the rules that its published rows come by (`platform_assets.growth`); None where that is not known.
+    """
 
     hour: datetime
     touched_version: int
@@ -43,6 +46,7 @@ class DirtyHour:
     next_attempt_at: datetime | None
     blocked_by: str | None
     blocked_at: datetime | None
+    rules_version: str | None = None
 
 
 def read_cursor(engine: Engine) -> int | None:
@@ -118,6 +122,7 @@ def list_dirty(engine: Engine) -> list[DirtyHour]:
             next_attempt_at=row.next_attempt_at,
             blocked_by=row.blocked_by,
             blocked_at=row.blocked_at,
+            rules_version=row.rules_version,
         )
         for row in rows
     ]
@@ -130,11 +135,26 @@ def list_known(engine: Engine, first: datetime, end: datetime) -> list[datetime]
         return list(connection.execute(statement).scalars())
 
 
-def mark_published(engine: Engine, published_hours: Sequence[datetime], bronze_version: int, run_id: str) -> None:
-    """Notes that the published rows of these hours come from `bronze_version`; a touch after it keeps the hour dirty. Idempotent."""
+def forget_rules(engine: Engine, changing_hours: Sequence[datetime]) -> None:
+    """Notes that published rows of these hours are about to change: until `mark_published` nobody knows what they come from. Idempotent."""
+    with engine.begin() as connection:
+        connection.execute(sa.update(hours).where(_is_among(changing_hours)).values(rules_version=None))
+
+
+def mark_published(
+    engine: Engine,
+    published_hours: Sequence[datetime],
+    bronze_version: int,
+    run_id: str,
+    rules_version: str | None = None,
+) -> None:
+    """Notes that the published rows of these hours come from `bronze_version`, by those rules; a touch after it keeps the hour dirty.
+
+    Idempotent.
+    """
     statement = (
         sa.update(hours)
-        .where(hours.c.hour == sa.any_(sa.cast(list(published_hours), sa.ARRAY(sa.TIMESTAMP(timezone=True)))))
+        .where(_is_among(published_hours))
         .values(
             published_version=sa.func.greatest(sa.func.coalesce(hours.c.published_version, -1), bronze_version),
             dirty_since_version=sa.case(
@@ -146,17 +166,22 @@ def mark_published(engine: Engine, published_hours: Sequence[datetime], bronze_v
             blocked_by=None,
             blocked_at=None,
             last_run_id=run_id,
+            rules_version=rules_version,
         )
     )
     with engine.begin() as connection:
         connection.execute(statement)
 
 
+def _is_among(wanted: Sequence[datetime]) -> sa.ColumnElement[bool]:
+    return hours.c.hour == sa.any_(sa.cast(list(wanted), sa.ARRAY(sa.TIMESTAMP(timezone=True))))
+
+
 def mark_failed(engine: Engine, failed_hours: Sequence[datetime], blocked_by: str, run_id: str, now: datetime) -> None:
     """Keeps the hours dirty, names what stopped them and sets the next attempt: 15 s, doubled each time, at most 15 min."""
-    wanted = hours.c.hour == sa.any_(sa.cast(list(failed_hours), sa.ARRAY(sa.TIMESTAMP(timezone=True))))
+    columns = sa.select(hours.c.hour, hours.c.attempts)
     with engine.begin() as connection:
-        rows = connection.execute(sa.select(hours.c.hour, hours.c.attempts).where(wanted).with_for_update()).all()
+        rows = connection.execute(columns.where(_is_among(failed_hours)).with_for_update()).all()
         for row in rows:
             wait = min(BACK_OFF_FIRST * 2 ** min(row.attempts, 10), BACK_OFF_LONGEST)
             connection.execute(

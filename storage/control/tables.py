@@ -53,6 +53,11 @@ hours = sa.Table(
     sa.Column("blocked_by", sa.Text, comment="the check or error that stopped the last build"),
     _at("blocked_at"),
     sa.Column("last_run_id", sa.Text),
+    sa.Column(
+        "rules_version",
+        sa.Text,
+        comment="what decided the published rows besides bronze; null while they may come by anything else",
+    ),
     sa.Index(
         "hours_dirty",
         "hour",

@@ -1,6 +1,6 @@
 {#-
   The window's keys decide what is read: first their coordinates over the whole horizon, few columns and no body; then the bodies of those
-  found, which usually are none. Rows of the window itself are judged already and are not here.
+  found, which usually are none. Records that are built are judged already and are not here; earlier ones of a growing hour are.
 -#}
 
 with window_keys as (
@@ -25,7 +25,7 @@ candidates as materialized (
         {{ near_window("copies.event_date", deduplication_horizon_days()) }}
         and copies.dlq_stage is null
         and copies.rejection_reason is null
-        and not ({{ in_window("copies.event_hour") }})
+        and not ({{ in_build("copies.event_hour", "copies.ingested_at") }})
 ),
 
 landed as (

@@ -12,7 +12,7 @@ with landed as (
     from {{ source("bronze", "events") }}
     where
         {{ on_window_days("event_date") }}
-        and {{ in_window("event_hour") }}
+        and {{ in_build("event_hour", "ingested_at") }}
         and headers is not null
         and dlq_stage is null
 )

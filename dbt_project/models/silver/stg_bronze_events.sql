@@ -1,11 +1,11 @@
-{#- One pass over the window's bytes. Everything behind reads this table, so that no body is parsed twice. -#}
+{#- One pass over the bytes of what is built. Everything behind reads this table, so that no body is parsed twice. -#}
 
 with landed as (
     select *
     from {{ source("bronze", "events") }}
     where
         {{ on_window_days("event_date") }}
-        and {{ in_window("event_hour") }}
+        and {{ in_build("event_hour", "ingested_at") }}
         and dlq_stage is distinct from 'consumer'
 ),
 

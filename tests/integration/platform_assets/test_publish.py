@@ -128,8 +128,9 @@ def random_bronze(seed: int) -> list[list[BronzeRow]]:
 
 @pytest.mark.feature("S0-10", "K4")
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("grows", [False, True], ids=["whole", "growing"])
 def test_any_split_into_runs_in_any_order_publishes_the_same_tables_as_one_run(
-    seed: int, lakehouse: Lakehouse, make_lakehouse
+    seed: int, grows: bool, lakehouse: Lakehouse, make_lakehouse
 ) -> None:
     """Commits arrive between runs; each run takes a random part of what is dirty then, in random order; the rest comes last."""
     commits = random_bronze(seed)
@@ -140,17 +141,21 @@ def test_any_split_into_runs_in_any_order_publishes_the_same_tables_as_one_run(
 
     random_source = random.Random(seed)
     dirty: set[datetime] = set()
+    grown = 0
     for commit in commits:
         lakehouse.land(commit)
+        if grows:
+            lakehouse.note_arrivals()
         dirty.update(hours_of(commit))
         part = set(random_source.sample(sorted(dirty), k=random_source.randint(0, len(dirty))))
         if part:
-            lakehouse.publish(part)
+            grown += len(lakehouse.publish(part).plan.cutoffs)
             dirty -= part
     rest = sorted(dirty)
     random_source.shuffle(rest)
     for hours in (rest[::2], rest[1::2]):
         if hours:
-            lakehouse.publish(hours)
+            grown += len(lakehouse.publish(hours).plan.cutoffs)
     assert lakehouse.everything() == whole.everything()
     assert any(whole.rows("silver.duplicates")), "the seed must make duplicates, or the test proves nothing"
+    assert (grown > 0) == grows, "hours grow exactly where arrivals are noted, or the test proves nothing"

@@ -1,0 +1,8 @@
+{{ config(meta={"dagster": {"ref": {"name": "events"}}}) }}
+-- A record of a growing hour is built or published, never both.
+select published.*
+from {{ ref("int_published_records") }} as published
+semi join {{ ref("stg_bronze_events") }} as built
+    on published.kafka_topic = built.kafka_topic
+        and published.kafka_partition = built.kafka_partition
+        and published.kafka_offset = built.kafka_offset
