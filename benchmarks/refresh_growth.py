@@ -47,8 +47,8 @@ def arrivals(first_second: int, seconds: int) -> str:
         occurred::date as event_date, date_trunc('hour', occurred) as event_hour,
         null::varchar as dlq_stage, null::varchar as rejection_reason
     from (
-        select n, hash(n) % {USERS} as person, ['view', 'click', 'like'][1 + hash(n, 'type') % 3] as type,
-            ['web', 'ios', 'android'][1 + hash(n) % 3] as platform,
+        select n, hash(n) % {USERS} as person, ['view', 'click', 'like'][1 + (hash(n, 'type') % 3)::bigint] as type,
+            ['web', 'ios', 'android'][1 + (hash(n) % 3)::bigint] as platform,
             timestamptz '{HOUR.isoformat()}' + to_microseconds((n * 1000000 / {EVENTS_PER_SECOND})::bigint) as occurred
         from range({first}, {first + seconds * EVENTS_PER_SECOND}) as numbers(n)
     )

@@ -99,7 +99,7 @@ class DbtRunner:
             event.with_metadata(
                 {
                     **event.metadata,
-                    "dagster/row_count": counts[event.asset_key],
+                    **({"dagster/row_count": counts[event.asset_key]} if event.asset_key in counts else {}),
                     **columns.get(event.asset_key, {}),
                 }
             )

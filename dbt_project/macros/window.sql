@@ -57,6 +57,12 @@
     {{ column }} in (select hours.hour from build_window.hours as hours where hours.read_until > timestamptz 'epoch')
 {%- endmacro %}
 
+{#- True for the window's days of which every hour that is built grows. -#}
+{% macro on_growing_days(column) -%}
+    {{ on_window_days(column) }}
+    and {{ column }} not in (select hours.hour::date from build_window.hours as hours where hours.read_until = timestamptz 'epoch')
+{%- endmacro %}
+
 {#- The lowest read_until of the window, as a constant that prunes files; none where only the table is at hand. -#}
 {% macro earliest_cutoff() %}
     {%- if not execute or not window_bounds() -%} {{ return(none) }} {%- endif -%}

@@ -1,6 +1,6 @@
 {{ config(meta={"dagster": {"ref": {"name": "agg_hour_events"}}}) }}
 -- Events, built and published, user hours and hours give the same count and, by an independent distinct, the same users.
-with events as (
+with arrived as (
     select
         app_id,
         family,
@@ -9,7 +9,9 @@ with events as (
         event_hour,
         user_id
     from {{ ref("events") }}
-    union all
+),
+
+published as (
     select
         app_id,
         family,
@@ -23,7 +25,18 @@ with events as (
         and {{ in_growing_hours("event_hour") }}
 ),
 
-counted as (
+parts as (
+    select
+        app_id,
+        family,
+        event_type,
+        platform,
+        event_hour,
+        count(*) as event_count,
+        0 as unique_users
+    from published
+    group by app_id, family, event_type, platform, event_hour
+    union all
     select
         app_id,
         family,
@@ -32,7 +45,46 @@ counted as (
         event_hour,
         count(*) as event_count,
         count(distinct user_id) as unique_users
-    from events
+    from arrived
+    group by app_id, family, event_type, platform, event_hour
+    union all
+    -- Those whom the published events of the hour know, who are among its published users too.
+    select
+        app_id,
+        family,
+        event_type,
+        platform,
+        event_hour,
+        0 as event_count,
+        -count(distinct user_id) as unique_users
+    from published
+    semi join arrived using (app_id, family, event_type, platform, event_hour, user_id)
+    group by app_id, family, event_type, platform, event_hour
+    union all
+    select
+        app_id,
+        family,
+        event_type,
+        platform,
+        event_hour,
+        0 as event_count,
+        unique_users
+    from {{ source("published", "hours_at_base") }}
+    where
+        {{ on_window_days("event_date") }}
+        and {{ in_growing_hours("event_hour") }}
+),
+
+counted as (
+    select
+        app_id,
+        family,
+        event_type,
+        platform,
+        event_hour,
+        sum(event_count) as event_count,
+        sum(unique_users) as unique_users
+    from parts
     group by app_id, family, event_type, platform, event_hour
 ),
 

@@ -40,6 +40,8 @@ published as (
     where
         {{ on_window_days("event_date") }}
         and {{ in_growing_hours("event_hour") }}
+        and occurred_at >= (select min(touched.window_start) from touched)
+        and occurred_at < (select max(touched.window_start) from touched) + interval 5 minutes
 ),
 
 events as (

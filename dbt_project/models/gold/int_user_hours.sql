@@ -1,4 +1,4 @@
-{#- The build's hours, and as published at the base what it adds to and the other hours of those days. A view: three sums read it. -#}
+{#- The build's hours, and as published at the base what it adds to and the other hours of those days. A view: sums read it. -#}
 
 select
     app_id,

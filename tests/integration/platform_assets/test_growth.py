@@ -169,14 +169,14 @@ def test_a_cutoff_that_is_wrong_fails_the_build(lakehouse: Lakehouse, shift: tim
 PLANTED = {
     "user hours forget what is published": (
         "models/gold/fct_user_hours.sql",
-        "arrived.event_count + coalesce(published.event_count, 0)",
-        "arrived.event_count",
+        "arrived_count + published_count",
+        "arrived_count",
         "assert_hours_count_every_event",
     ),
-    "an hour counts built users alone": (
+    "an hour counts every arrived user as a new one": (
         "models/gold/agg_hour_events.sql",
-        'ref("int_user_hours")',
-        'ref("fct_user_hours")',
+        "(published_count = 0)::bigint",
+        "1",
         "assert_hours_count_every_event",
     ),
     "windows count arrivals alone": (

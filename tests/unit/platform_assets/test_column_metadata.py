@@ -57,6 +57,16 @@ def test_rows_of_each_table_are_counted(tmp_path: Path) -> None:
     assert count_rows(build_file, [EVENTS]) == {EVENTS: 3}
 
 
+def test_a_view_of_the_lake_is_not_counted(tmp_path: Path) -> None:
+    build_file = tmp_path / "build.duckdb"
+    with duckdb.connect(str(build_file)) as build:
+        build.execute(
+            "attach ':memory:' as lake; create schema lake.gold; create table lake.gold.published (n integer)"
+        )
+        build.execute("create schema gold; create view gold.agg_hour_events as select * from lake.gold.published")
+    assert count_rows(build_file, [HOURS]) == {}
+
+
 def test_finding_columns_leaves_the_process_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Wandering:
         def __init__(self, *_: object) -> None:
