@@ -1,4 +1,4 @@
-{#- What is published of a growing hour, and what arrived. A user counts once: a user hour of which nothing is published is one more user. -#}
+{#- What is published of a growing hour, and what arrived: a user hour of which nothing is published is one more user. -#}
 
 with parts as (
     select
