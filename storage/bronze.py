@@ -96,6 +96,8 @@ def _newest_landing(session: duckdb.DuckDBPyConnection, uri: str, version: int) 
         for commit in reversed(commits):
             if commit.offsets:
                 return commit
+        if not commits:
+            break  # the log is cut from its old end
     return None
 
 

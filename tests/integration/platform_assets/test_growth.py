@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from ingestion.contracts.topics import DOWNLOADS_TOPIC
 from ingestion.schema_registry.own_contracts import register_own
@@ -93,7 +94,7 @@ def ledger(lakehouse: Lakehouse) -> list[tuple[Any, ...]]:
 def test_growing_hours_give_the_tables_and_restatements_that_whole_ones_give(
     lakehouse: Lakehouse, make_lakehouse: Callable[[], Lakehouse]
 ) -> None:
-    """Copies on both sides of a cutoff and of the horizon, one stamp for a commit, late hours, rejected records, Avro, a redrive."""
+    """Copies on both sides of a cutoff and of the horizon, one stamp for a commit, late hours, rejects, Avro, a redrive, compaction."""
     twin = make_lakehouse()
     world, other = World(lakehouse.settings, lakehouse.engine), World(twin.settings, twin.engine)
     schema_id = register_downloads(lakehouse)
@@ -105,6 +106,7 @@ def test_growing_hours_give_the_tables_and_restatements_that_whole_ones_give(
         assert grown.publication is not None
         assert whole.publication is not None
         assert grown.publication.changes == whole.publication.changes
+        DeltaTable(lakehouse.settings.bronze_uri).optimize.compact()
     assert lakehouse.everything() == twin.everything()
     assert ledger(lakehouse) == ledger(twin) != []
     assert len(lakehouse.rows("silver.redrives")) == 1

@@ -1,9 +1,14 @@
 """Reading one Delta commit file."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
-from storage.bronze import parse_commit
+from deltalake import DeltaTable
+
+from storage.bronze import landing_stamps, parse_commit
+from storage.settings import StorageSettings
+from tests.fixtures.bronze_rows import engagement_row, write_bronze
 
 
 def add(path: str, day: str, data_change: bool = True) -> str:
@@ -29,3 +34,20 @@ def test_a_compaction_touches_no_hour() -> None:
 def test_a_foreign_commit_has_neither_query_nor_offsets() -> None:
     commit = parse_commit("/b", 5, json.dumps({"commitInfo": {"userMetadata": "set by hand"}}))
     assert (commit.query, commit.offsets) == (None, {})
+
+
+def test_a_stamp_is_that_of_the_newest_landing_whatever_was_compacted_and_unknown_where_the_log_is_cut(
+    tmp_path: Path,
+) -> None:
+    settings = StorageSettings(
+        bronze_uri=str(tmp_path / "bronze"), builds_dir=tmp_path, extensions_dir=tmp_path / "extensions"
+    )
+    first = datetime(2026, 1, 5, 10, tzinfo=UTC)
+    second = first + timedelta(seconds=1)
+    for offset, stamp in enumerate((first, second)):
+        write_bronze(settings.bronze_uri, [engagement_row(offset, first, ingested_at=stamp)])
+    DeltaTable(settings.bronze_uri).optimize.compact()
+    write_bronze(settings.bronze_uri, [engagement_row(2, first, ingested_at=second + timedelta(seconds=1))])
+    assert landing_stamps(settings, [0, 1, 2]) == {0: first, 1: second, 2: second}
+    (tmp_path / "bronze" / "_delta_log" / f"{0:020d}.json").unlink()
+    assert landing_stamps(settings, [0, 1]) == {1: second}
