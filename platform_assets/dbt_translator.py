@@ -54,8 +54,14 @@ class DefinitionTranslator(TidemarkTranslator):
 
 
 def merge_published(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """The spec with its dependencies on published tables pointing at the assets that publish them; what it adds to itself is none."""
-    paths = sorted({tuple(_without_prefix(dep.asset_key.path)) for dep in spec.deps} - {tuple(spec.key.path)})
+    """The spec with its dependencies on published tables pointing at the assets that publish them.
+
+    A table that adds to itself does not depend on itself, nor a working table on what is built from it later.
+    """
+    deps = [
+        dep.asset_key.path for dep in spec.deps if spec.key.path[0] != "staging" or dep.asset_key.path[0] != PUBLISHED
+    ]
+    paths = sorted({tuple(_without_prefix(path)) for path in deps} - {tuple(spec.key.path)})
     return spec.replace_attributes(deps=[dg.AssetKey(path) for path in paths])
 
 

@@ -9,10 +9,10 @@ with landed as (
         kafka_partition,
         kafka_offset,
         string_split({{ header_text("headers", "ce_redriveof") }}, '/') as origin
-    from {{ source("bronze", "events") }}
+    from {{ source("bronze", "events") }} as records
     where
         {{ on_window_days("event_date") }}
-        and {{ in_build("event_hour", "ingested_at") }}
+        and {{ in_build("records.event_hour", "records.ingested_at") }}
         and headers is not null
         and dlq_stage is null
 )

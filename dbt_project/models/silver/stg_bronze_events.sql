@@ -2,10 +2,10 @@
 
 with landed as (
     select *
-    from {{ source("bronze", "events") }}
+    from {{ source("bronze", "events") }} as records
     where
         {{ on_window_days("event_date") }}
-        and {{ in_build("event_hour", "ingested_at") }}
+        and {{ in_build("records.event_hour", "records.ingested_at") }}
         and dlq_stage is distinct from 'consumer'
 ),
 
