@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from platform_assets.avro_schemas import write_avro_schemas
 from platform_assets.windows import Window
+from runtime.crash_points import CrashPoint, reach
 from storage.control.hours import mark_published
 from storage.publications import Base, Publication, current_base
 from storage.settings import StorageSettings
@@ -110,6 +111,7 @@ class Builder:
 
         plan = self.plan(window, run_id)
         events = self._build(plan)
+        reach(CrashPoint.RUN_BUILT)
         try:
             with writer_lock(self._engine):
                 publication = self._promote(plan, cause)
@@ -120,6 +122,7 @@ class Builder:
                 events = self._build(plan)
                 publication = self._promote(plan, cause)
         mark_published(self._engine, window.hours, plan.bronze_version, run_id)
+        reach(CrashPoint.RUN_MARKED)
         remove_old_builds(self._settings.builds_dir, self._kept_builds)
         return Outcome(plan, publication, events)
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame
 
+from runtime.crash_points import CrashPoint, reach
 from streaming.bronze_table import BronzeTable
 from streaming.checkpoints import Checkpoints
 from streaming.commit_metadata import CommitMetadata, Offsets, merge_landed, next_stamp
@@ -100,7 +101,9 @@ class BronzeWriter:
                 offsets=merge_landed(landed, ends),
                 topic_ids=self._topic_ids,
             )
+            reach(CrashPoint.LANDING_PLANNED)
             self._append(query, location, rows, row_count, metadata)
+            reach(CrashPoint.LANDING_COMMITTED)
             self._newest = metadata
             self._on_batch(
                 LandedBatch(query.name, batch_id, row_count, time.monotonic() - started, self._clock()),

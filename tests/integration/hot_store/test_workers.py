@@ -23,8 +23,9 @@ from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
 from streaming.hot_store.records import RecordParser, RejectedRecordError
 from streaming.hot_store.source import GroupMembership, KafkaRecordSource
+from tests.fixtures.gate import Gate
 from tests.fixtures.hot_events import live_record
-from tests.integration.hot_store.workers import Gate, app_records, produce, running_worker
+from tests.integration.hot_store.workers import app_records, produce, running_worker
 from tests.integration.ingestion.reading import read_all
 
 pytestmark = pytest.mark.integration
