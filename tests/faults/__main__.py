@@ -23,19 +23,18 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=500.0, help="events per second")
     parser.add_argument("--recovery-seconds", type=float, default=30.0, help="the longest recovery that is allowed")
     arguments = parser.parse_args()
-    schedule = make_schedule(arguments.seed, arguments.rounds)
     with tempfile.TemporaryDirectory(prefix="tidemark-faults-") as folder:
         home = Path(folder)
         points = home / "crash_points"
-        with fault_stack(home / "stack", free_port_offset(), points) as stack:
+        with fault_stack(home / "stack", free_port_offset(), points) as faulty:
+            schedule = make_schedule(arguments.seed, arguments.rounds, disk=faulty.disk is not None)
             for name, faults in (("calm", []), ("faults", schedule)):
                 verdict = run_faults(
-                    stack,
+                    faulty,
                     faults,
                     home / "journal",
                     seed=arguments.seed * 2 + (name == "faults"),
                     mix=Mix(arguments.rate),
-                    crash_points_dir=points,
                     calm_seconds=20,
                     progress=lambda text: print(text, file=sys.stderr, flush=True),
                 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.stack import Stack, free_port_offset
-from tests.faults.stack import fault_stack
+from tests.faults.stack import FaultStack, fault_stack
 
 STACK: pytest.StashKey[Stack] = pytest.StashKey()
 
@@ -24,12 +24,12 @@ def journal_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def stack(
+def faulty(
     tmp_path_factory: pytest.TempPathFactory, crash_points_dir: Path, request: pytest.FixtureRequest
-) -> Iterator[Stack]:
+) -> Iterator[FaultStack]:
     """Up once, always down after them."""
     with fault_stack(tmp_path_factory.mktemp("stack"), free_port_offset(), crash_points_dir) as running:
-        request.config.stash[STACK] = running
+        request.config.stash[STACK] = running.stack
         yield running
 
 

@@ -1,13 +1,18 @@
-"""One run: a producer and a reader beside the faults, then heal, drain, and the verdict. Without faults it must pass as well."""
+"""One run: a producer of good events, one of poison, and a reader beside the faults; then heal, drain, and the verdict.
+
+Without faults it must pass as well.
+"""
 
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.e2e.stack import CommandError, Stack
+from tests.e2e.stack import CommandError
 from tests.faults.nemesis import Fault, Nemesis
+from tests.faults.poison import PoisonProducer
 from tests.faults.producer import Mix, VerifiableProducer
 from tests.faults.reader import ConcurrentReader
+from tests.faults.stack import FaultStack
 from tests.faults.verdict import Verdict, judge
 
 ANSWER_SECONDS = 120.0
@@ -15,26 +20,29 @@ DRAIN_SECONDS = 300.0
 
 
 def run_faults(
-    stack: Stack,
+    faulty: FaultStack,
     schedule: Sequence[Fault],
     folder: Path,
     *,
     seed: int,
     mix: Mix,
-    crash_points_dir: Path,
     calm_seconds: float = 0.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """The verdict; a fault that is not healed in time, or a drain that does not end, is its `problem`.
 
-    `folder` gets the journal, to which earlier runs on the same stack have added. `calm_seconds`: how long to go on without faults before the first one.
+    `folder` gets the journal, to which earlier runs on the same stack have added. `calm_seconds`: how long to go on without faults
+    before the first one.
     """
+    stack = faulty.stack
     producer = VerifiableProducer(
         stack.endpoints["ingestion"], stack.endpoints["write_key"], folder, seed=seed, mix=mix
     )
     reader = ConcurrentReader(stack.endpoints["analytics"], stack.endpoints["read_key"])
-    nemesis = Nemesis(stack, crash_points_dir, progress)
+    nemesis = Nemesis(stack, faulty.crash_points_dir, faulty.disk, progress)
+    poison = PoisonProducer(stack.endpoints["kafka"], mix.rate * mix.poison)
     producer.start()
+    poison.start()
     reader.start()
     problem = ""
     try:
@@ -44,6 +52,7 @@ def run_faults(
         problem = str(error)
     try:
         progress("waiting for the last answers")
+        poison.finish()
         producer.finish(ANSWER_SECONDS)
         progress("draining")
         stack.settle(DRAIN_SECONDS)

@@ -20,7 +20,8 @@ import psutil
 from local_stack.settings import StackSettings
 from local_stack.status_file import ProcessStatus, read_status
 from runtime.crash_points import CrashPoint
-from tests.e2e.stack import CommandError, Stack, wait_until
+from tests.e2e.stack import Stack, wait_until
+from tests.faults.small_disk import SmallDisk
 
 RUN = "run"
 KILLED = (
@@ -53,7 +54,7 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing to do: `kill` (-9), `pause` (SIGSTOP, SIGCONT) or `crash` (die at a named point)."""
+    """One thing to do: `kill` (-9), `pause` (SIGSTOP, SIGCONT), `crash` (die at a named point) or `fill` (the disk)."""
 
     kind: str
     target: str
@@ -73,11 +74,14 @@ class Injected:
         return asdict(self)
 
 
-def make_schedule(seed: int, rounds: int, *, pauses: bool = True, crash_points: bool = True) -> list[Fault]:
-    """Every target killed once a round, and over all rounds every pause and every crash point once; the order follows from the seed."""
+def make_schedule(seed: int, rounds: int, *, disk: bool = False) -> list[Fault]:
+    """Every target killed once a round, and over all rounds every pause and every crash point once; the order follows from the seed.
+
+    With `disk` it is full once a round.
+    """
     chance = random.Random(seed)
-    others = [Fault("pause", target) for target in PAUSED] if pauses else []
-    others += [Fault("crash", point.value) for point in CrashPoint] if crash_points else []
+    others = [Fault("pause", target) for target in PAUSED] + [Fault("crash", point.value) for point in CrashPoint]
+    others += [Fault("fill", "disk")] * (rounds if disk else 0)
     chance.shuffle(others)
     schedule: list[Fault] = []
     for number in range(rounds):
@@ -90,8 +94,15 @@ def make_schedule(seed: int, rounds: int, *, pauses: bool = True, crash_points: 
 class Nemesis:
     """Does faults to one stack. The stack must have been started with `crash_points_dir` in its environment for crash points."""
 
-    def __init__(self, stack: Stack, crash_points_dir: Path, progress: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        crash_points_dir: Path,
+        disk: SmallDisk | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._stack = stack
+        self._disk = disk
         self._settings = StackSettings(home=stack.home, port_offset=stack.port_offset)
         self._crash_points_dir = crash_points_dir
         self._progress = progress
@@ -107,7 +118,7 @@ class Nemesis:
         self._started = time.monotonic()
         for number, fault in enumerate(schedule, 1):
             at = time.monotonic()
-            do = {"kill": self._kill, "pause": self._pause, "crash": self._crash}[fault.kind]
+            do = {"kill": self._kill, "pause": self._pause, "crash": self._crash, "fill": self._fill}[fault.kind]
             signalled = do(fault.target)
             wait_until(self._is_whole, RECOVERY_SECONDS, f"everything ready after {fault}", _POLL_SECONDS)
             seconds = time.monotonic() - signalled
@@ -157,6 +168,22 @@ class Nemesis:
         signal_tree(pid, signal.SIGCONT)
         return time.monotonic()
 
+    def _fill(self, _: str) -> float:
+        """The time at which there is room again. Whatever could not write may have died, and more than once."""
+        assert self._disk is not None, "the stack has no disk of its own"
+        self._disk.fill()
+        time.sleep(PAUSE_SECONDS)
+        self._disk.free()
+        freed = time.monotonic()
+        before = self._newest_publication_or(0)
+        wait_until(
+            lambda: self._is_whole() and self._newest_publication() > before,
+            RECOVERY_SECONDS,
+            "everything ready and a publication after the disk was full",
+            _POLL_SECONDS,
+        )
+        return freed
+
     def _crash(self, target: str) -> float:
         armed = self._crash_points_dir / target
         before = {name: status.pid for name, status in self._services().items()}
@@ -197,6 +224,12 @@ class Nemesis:
             return next((int(child.pid) for child in psutil.Process(pid).children() if child.name() == "dagster"), None)
         return None
 
+    def _newest_publication_or(self, otherwise: int) -> int:
+        try:
+            return self._newest_publication()
+        except (httpx.HTTPError, KeyError, ValueError):
+            return otherwise
+
     def _newest_publication(self) -> int:
         answer = httpx.get(f"{self._stack.endpoints['analytics']}/health", timeout=5)
         return int(answer.json()["publication"] or 0)
@@ -217,6 +250,3 @@ def send_signal(pid: int, number: signal.Signals) -> None:
     """Signals one process; one that is gone is none."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-__all__ = ["KILLED", "PAUSED", "RUN", "CommandError", "Fault", "Injected", "Nemesis", "make_schedule", "signal_tree"]

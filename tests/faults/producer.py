@@ -30,11 +30,14 @@ _PLATFORMS = ("web", "ios", "android")
 
 @dataclass(frozen=True)
 class Mix:
-    """What is sent: events per second over all threads, the share of copies, and of events that are one to 30 hours old."""
+    """What is sent: events per second over all threads, the share of copies, of events that are one to 30 hours old, and beside them
+    of records that are poison.
+    """
 
     rate: float
     copies: float = 0.03
     late: float = 0.02
+    poison: float = 0.05
 
 
 class VerifiableProducer:

@@ -1,6 +1,6 @@
 """The short run of `make faults`: without faults first, then every target killed, paused and let die at every named point, under load.
 
-The long run: `make faults`. A seed that fails here is run alone by `python -m tests.faults --seed SEED --rounds ROUNDS`.
+A seed that fails here is run alone by `make faults FAULT_SEED=SEED FAULT_ROUNDS=ROUNDS`.
 """
 
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack
 from tests.faults.harness import run_faults
 from tests.faults.nemesis import make_schedule
 from tests.faults.producer import Mix
+from tests.faults.stack import FaultStack
 from tests.faults.verdict import Verdict, print_verdict
 
 SEED = int(os.environ.get("FAULT_SEED", "20261125"))
@@ -29,31 +29,19 @@ def report(verdict: Verdict) -> None:
 
 
 def say(text: str) -> None:
+    """Progress, shown when the test fails."""
     sys.stderr.write(f"{text}\n")
 
 
-def test_without_faults_everything_is_there_once(stack: Stack, crash_points_dir: Path, journal_dir: Path) -> None:
-    verdict = run_faults(
-        stack,
-        (),
-        journal_dir,
-        seed=SEED,
-        mix=Mix(RATE),
-        crash_points_dir=crash_points_dir,
-        calm_seconds=15,
-        progress=say,
-    )
+def test_without_faults_everything_is_there_once(faulty: FaultStack, journal_dir: Path) -> None:
+    verdict = run_faults(faulty, (), journal_dir, seed=SEED, mix=Mix(RATE), calm_seconds=15, progress=say)
     report(verdict)
     assert verdict.publications_read > 1, "the reader saw no publication come: nothing was held against anything"
 
 
 @pytest.mark.feature("S0-5", "S0-10", "K3", "K10")
-def test_under_faults_nothing_is_lost_double_or_invented(
-    stack: Stack, crash_points_dir: Path, journal_dir: Path
-) -> None:
-    schedule = make_schedule(SEED, ROUNDS)
-    verdict = run_faults(
-        stack, schedule, journal_dir, seed=SEED + 1, mix=Mix(RATE), crash_points_dir=crash_points_dir, progress=say
-    )
+def test_under_faults_nothing_is_lost_double_or_invented(faulty: FaultStack, journal_dir: Path) -> None:
+    schedule = make_schedule(SEED, ROUNDS, disk=faulty.disk is not None)
+    verdict = run_faults(faulty, schedule, journal_dir, seed=SEED + 1, mix=Mix(RATE), progress=say)
     report(verdict)
     assert len(verdict.faults) == len(schedule)
