@@ -1,4 +1,4 @@
-"""The short run of `make faults`: without faults first, then every target killed, paused and let die at every named point, under load.
+"""The short run of `make faults`, part of `make test-slow`: without faults first, then every target killed, paused and let die at every named point, under load.
 
 A seed that fails here is run alone by `make faults FAULT_SEED=SEED FAULT_ROUNDS=ROUNDS`.
 """
@@ -19,7 +19,7 @@ SEED = int(os.environ.get("FAULT_SEED", "20261125"))
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
 RATE = 300.0
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def report(verdict: Verdict) -> None:
