@@ -1,4 +1,4 @@
-"""The short run of `make faults`, part of `make test-slow`: without faults first, then every target killed, paused and let die at every named point, under load.
+"""The short run of `make faults`, part of `make test-slow`: without faults first, then every target killed, paused and let die under load.
 
 A seed that fails here is run alone by `make faults FAULT_SEED=SEED FAULT_ROUNDS=ROUNDS`.
 """
