@@ -39,7 +39,7 @@ def test_without_faults_everything_is_there_once(faulty: FaultStack, journal_dir
     assert verdict.publications_read > 1, "the reader saw no publication come: nothing was held against anything"
 
 
-@pytest.mark.feature("S0-5", "S0-10", "K3", "K10")
+@pytest.mark.feature("S0-5", "S0-10", "S1-F3", "K3", "K10")
 def test_under_faults_nothing_is_lost_double_or_invented(faulty: FaultStack, journal_dir: Path) -> None:
     schedule = make_schedule(SEED, ROUNDS, disk=faulty.disk is not None)
     verdict = run_faults(faulty, schedule, journal_dir, seed=SEED + 1, mix=Mix(RATE), progress=say)

@@ -65,7 +65,7 @@ def broker(tmp_path: Path) -> Iterator[KillableBroker]:
         broker.gate.shut()
 
 
-@pytest.mark.feature("S0-5", "S2-4")
+@pytest.mark.feature("S0-5", "S2-4", "S4-15")
 def test_acknowledged_events_are_there_once_whatever_the_network_does(
     broker: KillableBroker, storage_settings: StorageSettings, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ def ends(bootstrap: str) -> dict[int, int]:
 
 
 @pytest.mark.feature("S2-3")
-@pytest.mark.feature("S2-4")
+@pytest.mark.feature("S2-4", "S4-15")
 def test_two_workers_share_the_partitions_and_one_killed_leaves_no_gap(
     bootstrap: str, storage_settings: StorageSettings, postgres: HotStore, engine: Engine, app_id: str, group: str
 ) -> None:
