@@ -11,6 +11,7 @@ NAMES = (
     "ingestion_ndjson",
     "ingestion_single",
     "bronze_landing",
+    "bronze_compaction",
     "live_windows",
     "refresh_hour",
     "api_query",
