@@ -18,6 +18,7 @@ NAMES = (
     "avro_size",
     "hot_path",
     "sustained_load",
+    "sustainable_rate",
     "overload",
 )
 
