@@ -20,6 +20,9 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same schedule and events")
     parser.add_argument("--rounds", type=int, default=50, help="kills of each target")
+    parser.add_argument(
+        "--flood", type=int, default=1_000_000, help="events after the faults, 10 %% of them up to 7 days late"
+    )
     parser.add_argument("--rate", type=float, default=500.0, help="events per second")
     parser.add_argument("--recovery-seconds", type=float, default=30.0, help="the longest recovery that is allowed")
     arguments = parser.parse_args()
@@ -28,13 +31,17 @@ def main() -> int:
         points = home / "crash_points"
         with fault_stack(home / "stack", free_port_offset(), points) as faulty:
             schedule = make_schedule(arguments.seed, arguments.rounds, disk=faulty.disk is not None)
-            for name, faults in (("calm", []), ("faults", schedule)):
+            steady, flood = (
+                Mix(arguments.rate),
+                Mix(0, late=0.1, late_hours=168, batch_events=500, limit=arguments.flood),
+            )
+            for number, (faults, mix) in enumerate((((), steady), (schedule, steady), ((), flood))):
                 verdict = run_faults(
                     faulty,
                     faults,
                     home / "journal",
-                    seed=arguments.seed * 2 + (name == "faults"),
-                    mix=Mix(arguments.rate),
+                    seed=arguments.seed * 3 + number,
+                    mix=mix,
                     calm_seconds=20,
                     progress=lambda text: print(text, file=sys.stderr, flush=True),
                 )

@@ -16,7 +16,8 @@ from tests.faults.stack import FaultStack
 from tests.faults.verdict import Verdict, judge
 
 ANSWER_SECONDS = 120.0
-DRAIN_SECONDS = 300.0
+DRAIN_SECONDS = 600.0
+LIMIT_SECONDS = 1800.0
 
 
 def run_faults(
@@ -32,7 +33,7 @@ def run_faults(
     """The verdict; a fault that is not healed in time, or a drain that does not end, is its `problem`.
 
     `folder` gets the journal, to which earlier runs on the same stack have added. `calm_seconds`: how long to go on without faults
-    before the first one.
+    before the first one; with a limit in the mix, until that is sent.
     """
     stack = faulty.stack
     producer = VerifiableProducer(
@@ -46,7 +47,10 @@ def run_faults(
     reader.start()
     problem = ""
     try:
-        nemesis.wait(calm_seconds)
+        if mix.limit is None:
+            nemesis.wait(calm_seconds)
+        else:
+            producer.wait(LIMIT_SECONDS)
         nemesis.run(schedule)
     except (CommandError, subprocess.SubprocessError) as error:
         problem = str(error)

@@ -27,6 +27,8 @@ class PoisonProducer(threading.Thread):
 
     def run(self) -> None:
         """See Thread."""
+        if not self._rate:
+            return
         started = time.monotonic()
         while not self._stopping.wait(max(0.0, started + self.sent_count / self._rate - time.monotonic())):
             poison = KINDS[self.sent_count % len(KINDS)]

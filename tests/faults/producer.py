@@ -1,10 +1,11 @@
 """The verifiable producer: sends events over HTTP until each is answered, and keeps a journal of tries and promises.
 
 Seeded: the same seed makes the same bodies in the same order in each thread, apart from the times, which are of the run. Copies go with
-the same id on purpose, late ones are hours old, and each has a user, so that distinct counts can be held against an oracle too.
+the same id on purpose, late ones are hours or days old, and each has a user, so that distinct counts can be held against an oracle too.
 """
 
 import json
+import math
 import random
 import threading
 import time
@@ -20,7 +21,6 @@ from ingestion.generators.sender import APP_HEADER
 from tests.faults.journal import Journal
 
 THREADS = 2
-BATCH_EVENTS = 25
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _REQUEST_TIMEOUT_SECONDS = 15.0
@@ -30,14 +30,17 @@ _PLATFORMS = ("web", "ios", "android")
 
 @dataclass(frozen=True)
 class Mix:
-    """What is sent: events per second over all threads, the share of copies, of events that are one to 30 hours old, and beside them
-    of records that are poison.
+    """What is sent: events per second over all threads, the share of copies, of events that are up to `late_hours` old, and beside them
+    of records that are poison. With a `limit` no more than so many events, as fast as they are answered where the rate is 0.
     """
 
     rate: float
     copies: float = 0.03
     late: float = 0.02
+    late_hours: float = 30.0
     poison: float = 0.05
+    batch_events: int = 25
+    limit: int | None = None
 
 
 class VerifiableProducer:
@@ -66,6 +69,12 @@ class VerifiableProducer:
         for thread in self._threads:
             thread.start()
 
+    def wait(self, timeout_seconds: float) -> None:
+        """Until the limit is sent and answered."""
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
     def finish(self, timeout_seconds: float) -> None:
         """Sends nothing new and waits for the answers that are due. Raises: AssertionError when one does not come in time."""
         self._stopping.set()
@@ -89,13 +98,15 @@ class VerifiableProducer:
 
     def _send_all(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
+        mix = self._mix
         sent: list[dict[str, Any]] = []
         serial, started, count = 0, time.monotonic(), 0
+        limit = math.inf if mix.limit is None else mix.limit / THREADS
         with httpx.Client(base_url=self._url, headers=self._headers, timeout=_REQUEST_TIMEOUT_SECONDS) as client:
-            while not self._stopping.is_set():
+            while count < limit and not self._stopping.is_set():
                 batch: list[dict[str, Any]] = []
-                for _ in range(BATCH_EVENTS):
-                    if sent and chance.random() < self._mix.copies:
+                for _ in range(mix.batch_events):
+                    if sent and chance.random() < mix.copies:
                         batch.append(chance.choice(sent))
                     else:
                         batch.append(self._make(chance, f"{self.prefix}{number}-{serial}"))
@@ -103,10 +114,12 @@ class VerifiableProducer:
                 sent = (sent + batch)[-200:]
                 self._send(client, batch)
                 count += len(batch)
-                self._stopping.wait(max(0.0, started + count * THREADS / self._mix.rate - time.monotonic()))
+                if mix.rate:
+                    self._stopping.wait(max(0.0, started + count * THREADS / mix.rate - time.monotonic()))
 
     def _make(self, chance: random.Random, event_id: str) -> dict[str, Any]:
-        age = timedelta(hours=chance.uniform(1, 30)) if chance.random() < self._mix.late else timedelta()
+        is_late = chance.random() < self._mix.late
+        age = timedelta(hours=chance.uniform(1, self._mix.late_hours) if is_late else 0)
         return {
             "event_id": event_id,
             "event_type": chance.choice(_EVENT_TYPES),
