@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 TIDEMARK_HOME ?= .tidemark
 FUZZ_SECONDS ?= 600
-TEST_PROCESSES ?= 2
+FAULT_ROUNDS ?= 50
+FAULT_SEED ?= 1
+TEST_PROCESSES ?= 0 # more: tests that share servers stay in one process (tests/fixtures/shares.py)
 
-.PHONY: setup demo up down check test test-slow fuzz bench docs features lock clean
+.PHONY: setup demo up down check test test-slow fuzz faults bench docs features lock clean
 
 setup:  ## the virtual environment from the lock, and the jars
 	@$(PYTHON) scripts/bootstrap.py
@@ -31,6 +33,9 @@ test-slow: setup  ## the long suites: kills of a running stack, imports of real 
 
 fuzz: setup  ## hostile input for FUZZ_SECONDS: the decoder against its reference, the API against its OpenAPI document
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.fuzz
+
+faults: setup  ## kills, pauses and crash points under load, FAULT_ROUNDS kills of each service; one JSON verdict
+	@$(BIN)/python -m tests.faults --seed $(FAULT_SEED) --rounds $(FAULT_ROUNDS)
 
 bench: setup  ## figures against a peer measured in the same run, one JSON line each
 	@$(BIN)/python -m benchmarks

@@ -11,6 +11,7 @@ NAMES = (
     "ingestion_ndjson",
     "ingestion_single",
     "bronze_landing",
+    "bronze_compaction",
     "live_windows",
     "refresh_hour",
     "refresh_growth",
@@ -18,6 +19,7 @@ NAMES = (
     "avro_size",
     "hot_path",
     "sustained_load",
+    "sustainable_rate",
     "overload",
 )
 

@@ -98,6 +98,7 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     from ingestion.contracts import engagement
     from streaming.bronze_table import BronzeTable
     from streaming.checkpoints import Checkpoints
+    from streaming.commit_lock import CommitLock
     from streaming.files import Files
     from streaming.landing import landing_queries
     from streaming.sources import read_kafka
@@ -112,6 +113,7 @@ def run_side(spark: "SparkSession", settings: "StreamingSettings", bootstrap: st
     writer = BronzeWriter(
         table,
         Checkpoints(Files(spark), str(folder)),
+        CommitLock(spark, table.uri),
         newest=None,
         topic_ids={},
         max_tasks=settings.shuffle_partitions,

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from platform_assets.avro_schemas import pinned_schemas
 from platform_assets.growth import find_cutoffs, rules_version
 from platform_assets.windows import HOUR_FORMAT, Window
+from runtime.crash_points import CrashPoint, reach
 from storage.control.hours import mark_published
 from storage.publications import Base, Publication, current_base
 from storage.settings import StorageSettings
@@ -126,6 +127,7 @@ class Builder:
         grows_by = None if whole else cause
         plan = self.plan(window, run_id, grows_by=grows_by)
         events = self._build(plan)
+        reach(CrashPoint.RUN_BUILT)
         try:
             with writer_lock(self._engine):
                 publication = self._promote(plan, cause)
@@ -136,6 +138,7 @@ class Builder:
                 events = self._build(plan)
                 publication = self._promote(plan, cause)
         mark_published(self._engine, window.hours, plan.bronze_version, run_id, plan.rules_version)
+        reach(CrashPoint.RUN_MARKED)
         remove_old_builds(self._settings.builds_dir, self._kept_builds)
         return Outcome(plan, publication, events)
 

@@ -3,7 +3,17 @@
 import dagster as dg
 
 from platform_assets import jobs, schedules
-from platform_assets.assets import bronze, hot_store, live_windows, maintenance, verification, warehouse
+from platform_assets.assets import (
+    bronze,
+    bronze_compaction,
+    bronze_retention,
+    hot_store,
+    live_retention,
+    live_windows,
+    maintenance,
+    verification,
+    warehouse,
+)
 from platform_assets.resources.definitions import make_resources
 from platform_assets.sensors import dirty_hours, docs, replay_requests, stream_health
 from platform_assets.sensors import live_windows as live_windows_sensors
@@ -16,6 +26,9 @@ defs = dg.Definitions(
         maintenance.dbt_docs,
         verification.verification,
         hot_store.hot_store,
+        bronze_compaction.bronze_compaction,
+        bronze_retention.bronze_retention,
+        live_retention.live_retention,
     ],
     jobs=[
         jobs.publish_dirty_hours,
@@ -24,12 +37,18 @@ defs = dg.Definitions(
         jobs.compare_live_windows,
         schedules.retain_publications,
         schedules.retain_hot_events,
+        schedules.compact_bronze,
+        schedules.retain_bronze_files,
+        schedules.retain_live_minutes,
         schedules.verify_invariants,
     ],
     schedules=[
         schedules.nightly_reconciliation,
         schedules.hourly_retention,
         schedules.hourly_hot_store,
+        schedules.hourly_compaction,
+        schedules.hourly_live_retention,
+        schedules.daily_bronze_retention,
         schedules.daily_verification,
     ],
     asset_checks=[live_windows.live_minutes_equal_gold],

@@ -1,8 +1,11 @@
-"""Schedules: the nightly reconciliation of yesterday, hourly housekeeping of lake and hot store, and the daily run of the checker."""
+"""Schedules: the nightly reconciliation of yesterday, housekeeping of every store, and the daily run of the checker."""
 
 import dagster as dg
 
+from platform_assets.assets.bronze_compaction import COMPACTION, due_dates
 from platform_assets.jobs import rebuild_days
+from platform_assets.resources.spark import SparkResource
+from platform_assets.resources.warehouse import WarehouseResource
 
 retain_publications = dg.define_asset_job(
     "retain_publications",
@@ -14,6 +17,24 @@ retain_hot_events = dg.define_asset_job(
     "retain_hot_events",
     selection=dg.AssetSelection.assets(["operations", "hot_store"]),
     description="Drops the hot store's expired days and compares the rest with bronze.",
+)
+
+compact_bronze = dg.define_asset_job(
+    "compact_bronze",
+    selection=dg.AssetSelection.assets(COMPACTION),
+    description="Rewrites closed dates of bronze as few files.",
+)
+
+retain_bronze_files = dg.define_asset_job(
+    "retain_bronze_files",
+    selection=dg.AssetSelection.assets(["operations", "bronze_retention"]),
+    description="Deletes bronze's dead files.",
+)
+
+retain_live_minutes = dg.define_asset_job(
+    "retain_live_minutes",
+    selection=dg.AssetSelection.assets(["operations", "live_retention"]),
+    description="Removes live minutes that gold has long answered for.",
 )
 
 verify_invariants = dg.define_asset_job(
@@ -64,6 +85,44 @@ daily_verification = dg.ScheduleDefinition(
     name="daily_verification",
     job=verify_invariants,
     cron_schedule="0 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+@dg.schedule(
+    job=compact_bronze,
+    cron_schedule="50 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Requests a compaction when a closed date has more than twice the files that it would fill.",
+)
+def hourly_compaction(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, spark: SparkResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Behind everything else: a run of its own pool with the lowest priority, and none for nothing."""
+    dates = due_dates(warehouse, spark)
+    if not dates:
+        return dg.SkipReason("No closed date has many more files than it would fill.")
+    return dg.RunRequest(
+        run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H}",
+        tags={"tidemark/lane": "compaction", "dagster/priority": "-10"},
+    )
+
+
+daily_bronze_retention = dg.ScheduleDefinition(
+    name="daily_bronze_retention",
+    job=retain_bronze_files,
+    cron_schedule="15 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    tags={"dagster/priority": "-10"},
+)
+
+hourly_live_retention = dg.ScheduleDefinition(
+    name="hourly_live_retention",
+    job=retain_live_minutes,
+    cron_schedule="45 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

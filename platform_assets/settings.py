@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 # Publishing is one writer's work; dagster.yaml gives every pool one place.
 BUILDS_POOL = "builds"
+# One Spark job at a time: each is a JVM beside landing's.
+SPARK_POOL = "spark"
 
 
 def installed_dbt() -> str:
@@ -44,6 +46,23 @@ class OrchestrationSettings(BaseSettings):
     )
     recent_publications_kept_hours: int = Field(
         default=1, ge=0, description="Younger publications never expire: readers may still hold them."
+    )
+    bronze_dead_files_kept_hours: int = Field(
+        default=168,
+        ge=24,
+        description="Younger data files of bronze are never deleted; older ones stay a day after compaction replaced them.",
+    )
+    live_minutes_kept_days: int = Field(
+        default=7, ge=1, le=365, description="Days that live minutes are kept for which gold answers."
+    )
+    live_alerts_kept_days: int = Field(
+        default=30, ge=1, le=3650, description="Days that resolved alerts of the live windows are kept."
+    )
+    live_hours_per_pass: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="Hours of live minutes that one pass removes, each in its own transaction.",
     )
 
     @property

@@ -16,6 +16,7 @@ import duckdb
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from runtime.crash_points import CrashPoint, reach
 from storage.control.hours import forget_rules
 from storage.difference import Difference, attach_build, rows_to_compare, scope_condition, write_difference
 from storage.lake import open_lake
@@ -127,7 +128,9 @@ def promote(
             changes=changes,
         )
         ledger.write(publication.publication_id, candidate.cause, candidate.run_id, published_at)
+        reach(CrashPoint.PUBLICATION_APPLIED)
         _commit(lake, publication)
+    reach(CrashPoint.PUBLICATION_COMMITTED)
     committed = latest(engine)
     if committed is None or committed.publication_id < publication.publication_id:
         raise PromotionError(

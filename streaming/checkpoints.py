@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from streaming.commit_metadata import Offsets, parse_offsets
 from streaming.errors import ConfigurationError
-from streaming.files import Files, resolve_uri
+from streaming.files import Files, is_local, resolve_uri
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Checkpoints:
     @property
     def has_locks(self) -> bool:
         """Whether lock_driver() keeps others out. An object store has no locks."""
-        return "://" not in self.root or self.root.startswith("file://")
+        return is_local(self.root)
 
     def lock_driver(self) -> object | None:
         """The lock of the one driver, or None while another holds it. Always granted where there are no locks."""
@@ -156,9 +156,8 @@ class Checkpoints:
 
     def unlock_driver(self, lock: object) -> None:
         """Gives up what lock_driver() gave. Idempotent."""
-        channel = getattr(lock, "acquiredBy", None)
-        if channel is not None:
-            channel().close()
+        if lock is not self:
+            self._files.unlock(lock)
 
 
 def _numbers(names: list[str]) -> list[int]:

@@ -3,6 +3,7 @@
 StreamingError
 ├── ConfigurationError     permanent: a person must act; exit code 78 (EX_CONFIG), never restarted in a loop
 │   └── StartRefusedError  starting would lose records or land them twice
+├── CommitLockError        retryable: the other driver of bronze held the lock around commits for too long
 ├── KafkaUnreachableError  retryable: the broker does not answer, or the topics are not there yet
 ├── LandingFailedError     retryable: a landing query ended; the next start goes on from the checkpoint
 └── WindowsFailedError     retryable: the query of the live windows ended, the same
@@ -21,6 +22,10 @@ class ConfigurationError(StreamingError):
 
 class StartRefusedError(ConfigurationError):
     """Starting would lose records or land them twice. The message says what was found and what to do."""
+
+
+class CommitLockError(StreamingError):
+    """The other driver of bronze did not end its commit in time."""
 
 
 class KafkaUnreachableError(StreamingError):

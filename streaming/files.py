@@ -15,6 +15,11 @@ def resolve_uri(uri: str) -> str:
     return uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
 
 
+def is_local(uri: str) -> bool:
+    """Whether files can be locked there: a local path, not an object store."""
+    return "://" not in uri or uri.startswith("file://")
+
+
 class Files:
     """Reads, lists and writes by URI."""
 
@@ -77,6 +82,10 @@ class Files:
         if lock is None:
             channel.close()
         return lock
+
+    def unlock(self, lock: Any) -> None:
+        """Gives up what try_lock() gave. Idempotent."""
+        lock.acquiredBy().close()
 
     def _open(self, uri: str) -> tuple[Any, Any]:
         path = self._jvm.org.apache.hadoop.fs.Path(uri)

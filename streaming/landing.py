@@ -17,6 +17,7 @@ from storage.settings import StorageSettings
 from streaming import guards
 from streaming.bronze_table import BronzeTable
 from streaming.checkpoints import Checkpoints, LandingState
+from streaming.commit_lock import CommitLock
 from streaming.commit_metadata import Offsets
 from streaming.compaction import Compactor
 from streaming.errors import ConfigurationError, LandingFailedError
@@ -102,16 +103,20 @@ class Landing:
         state = self.checkpoints.remember_topics(state, found, names.landed_roles)
         self.table.create()
         self._progress.set_landed(landed)
+        commit_lock = CommitLock(self._spark, self.table.uri)
         self._writer = BronzeWriter(
             self.table,
             self.checkpoints,
+            commit_lock,
             newest=newest,
             topic_ids=found,
             max_tasks=self._settings.shuffle_partitions,
             on_batch=self._progress.record_batch,
         )
         writer = self._writer
-        self._compactor = Compactor(self._spark, self.table, writer.lock, lambda: writer.newest, self._settings)
+        self._compactor = Compactor(
+            self._spark, self.table, writer.lock, commit_lock, lambda: writer.newest, self._settings
+        )
         for query in queries:
             self._queries[query.name] = self._start_query(query, state, topics)
         self._progress.set_state("running")

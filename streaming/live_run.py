@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from ingestion.contracts.registry import CONTRACTS
+from runtime.crash_points import CrashPoint, reach
 from storage.control.alerts import open_alert
 from storage.live.anomaly_store import AnomalyWatch
 from storage.live.batches import Batch, BatchOrderError, Cell, apply_batch, close_before
@@ -149,6 +150,7 @@ class LiveRun:
             watermark_at=self.checkpoints.read_watermark(location, batch_id),
         )
         self._apply(batch, cells)
+        reach(CrashPoint.WINDOWS_APPLIED)
         offsets = {topic: dict(of) for topic, of in batch.offsets.items()}
         self.progress.record_batch(
             LiveBatch(batch_id, len(cells), time.monotonic() - started, self._clock(), offsets, batch.watermark_at)

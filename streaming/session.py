@@ -61,6 +61,8 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.default.parallelism": str(settings.shuffle_partitions),
+        # VACUUM lists folders in so many tasks: by default ten thousand, minutes of nothing.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(settings.shuffle_partitions),
         # Re-planning between stages costs more than one-second batches can win by it.
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "2",
@@ -77,7 +79,9 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.autoCompact.enabled": "false",
         "spark.databricks.delta.vacuum.logging.enabled": "false",
-        "spark.databricks.delta.optimize.maxFileSize": str(settings.compact_file_size_mb * 1024 * 1024 * 2),
+        # Or VACUUM ignores the hours that it is told, with a warning.
+        "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
+        "spark.databricks.delta.optimize.maxFileSize": str(settings.compact_target_bytes),
         "spark.databricks.delta.optimize.minFileSize": str(settings.compact_file_size_mb * 1024 * 1024),
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.hadoop.parquet.compression.codec.zstd.level": "1",

@@ -94,8 +94,24 @@ class StreamingSettings(BaseSettings):
         default=32,
         ge=1,
         le=1024,
-        description="Files smaller than this count as small. Landing waits while one is written, so it bounds that pause.",
+        description="Files of open dates smaller than this count as small. Landing waits while one is written, so it bounds that pause. "
+        "Closed dates are rewritten beside landing, as files of twice this size.",
     )
+    compact_dates_per_run: int = Field(
+        default=5, ge=1, le=1000, description="Closed dates that one compaction rewrites; the next one goes on."
+    )
+    compact_driver_memory_mb: int = Field(
+        default=512, ge=384, le=65_536, description="Heap in MiB of the JVM that rewrites closed dates."
+    )
+
+    @property
+    def compact_target_bytes(self) -> int:
+        """How large a file of a closed date should be: as large as those that landing's own compaction makes at most."""
+        return 2 * self.compact_file_size_mb * 1024 * 1024
+
+    def of_compaction(self) -> "StreamingSettings":
+        """The same for the driver that rewrites closed dates: its own heap."""
+        return self.model_copy(update={"driver_memory_mb": self.compact_driver_memory_mb})
 
     def of_windows(self) -> "StreamingSettings":
         """The same for the driver of the live windows: its own heap and checkpoint folder."""

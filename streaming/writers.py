@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame
 
+from runtime.crash_points import CrashPoint, reach
 from streaming.bronze_table import BronzeTable
 from streaming.checkpoints import Checkpoints
+from streaming.commit_lock import CommitLock
 from streaming.commit_metadata import CommitMetadata, Offsets, merge_landed, next_stamp
 from streaming.errors import LandingFailedError, StreamingError
 from streaming.transforms import with_stamp
@@ -59,6 +61,7 @@ class BronzeWriter:
         self,
         table: BronzeTable,
         checkpoints: Checkpoints,
+        commit_lock: CommitLock,
         *,
         newest: CommitMetadata | None,
         topic_ids: dict[str, str],
@@ -68,6 +71,7 @@ class BronzeWriter:
     ) -> None:
         self._table = table
         self._checkpoints = checkpoints
+        self._commit_lock = commit_lock
         self._newest = newest
         self._topic_ids = topic_ids
         self._max_tasks = max_tasks
@@ -100,7 +104,9 @@ class BronzeWriter:
                 offsets=merge_landed(landed, ends),
                 topic_ids=self._topic_ids,
             )
+            reach(CrashPoint.LANDING_PLANNED)
             self._append(query, location, rows, row_count, metadata)
+            reach(CrashPoint.LANDING_COMMITTED)
             self._newest = metadata
             self._on_batch(
                 LandedBatch(query.name, batch_id, row_count, time.monotonic() - started, self._clock()),
@@ -131,7 +137,8 @@ class BronzeWriter:
             # from the log for every batch, 0.4 s each; where our own lock keeps others out that is for nothing.
             query_id = self._checkpoints.read_query_id(location)
             write = write.option("txnAppId", str(query_id)).option("txnVersion", metadata.batch_id)
-        write.save(self._table.uri)
+        with self._commit_lock.hold():
+            write.save(self._table.uri)
 
 
 def has_landed(begins: Offsets | None, ends: Offsets, landed: Offsets) -> bool:

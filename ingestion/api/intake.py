@@ -39,6 +39,7 @@ from ingestion.contracts.validation import (
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.records import OutgoingRecord, Stamper, new_event_ids
 from ingestion.sinks.sink import Batch, EventSink, Outcome
+from runtime.crash_points import CrashPoint, reach
 
 SLICE_EVENTS = 1000
 _FRESH_IDS = 100  # made at once: one read of the system's randomness
@@ -282,6 +283,7 @@ class Intake:
             taken.answer = asyncio.ensure_future(self._sink.publish(Batch((record,), 1, len(raw))))
         except SinkUnavailableError as error:
             taken.refusal = str(error)
+        reach(CrashPoint.INGESTION_QUEUED)
         return taken
 
     def _add_plain_stamper(self, app_id: str, received_at: datetime) -> Stamper:
@@ -302,7 +304,9 @@ class Intake:
         if refusal:
             self._metrics.note(0, [NOT_DELIVERED])
             raise RequestError(ErrorCode.UNAVAILABLE, refusal)
+        reach(CrashPoint.INGESTION_ACKNOWLEDGED)
         self._counts.count(taken.app_id, taken.received_at, self._live_topic, 1)
+        reach(CrashPoint.INGESTION_COUNTED)
         self._metrics.note(1, ())
 
     def _stamper(self, sender: Sender) -> Stamper:
@@ -357,7 +361,9 @@ class Intake:
     async def _receipt(
         self, slices: list[_Slice], total: int, sender: Sender, is_repeated_whole: bool = False
     ) -> Receipt:
+        reach(CrashPoint.INGESTION_QUEUED)
         undelivered = [error for part in slices for error in await part.undelivered()]
+        reach(CrashPoint.INGESTION_ACKNOWLEDGED)
         rejected = [error for part in slices for error in part.errors]
         accepted = total - len(undelivered) - len(rejected)
         if undelivered and (is_repeated_whole or not accepted):
@@ -371,6 +377,7 @@ class Intake:
         errors.sort(key=lambda error: error.index)
         self._counts.count(sender.app_id, sender.received_at, self._live_topic, accepted)
         self._counts.count(sender.app_id, sender.received_at, self._dead_letter_topic, len(rejected))
+        reach(CrashPoint.INGESTION_COUNTED)
         self._metrics.note(accepted, [error.code for error in errors])
         if sender.request_id:
             log.info(

@@ -17,6 +17,7 @@ from ingestion.bridge.translation import Incoming, Translator
 from ingestion.schema_registry.store import StoreUnavailableError
 from ingestion.sinks.errors import SinkUnavailableError
 from ingestion.sinks.sink import Batch, EventSink
+from runtime.crash_points import CrashPoint, reach
 
 ACKNOWLEDGEMENT_SECONDS = 30.0
 RETRY_SECONDS = 1.0
@@ -70,6 +71,7 @@ class Bridge:
         except (SinkUnavailableError, StoreUnavailableError, TimeoutError) as error:
             log.warning("records wait", record_count=len(self._unfinished), error=str(error))
             return False
+        reach(CrashPoint.BRIDGE_PRODUCED)
         self._inlet.commit(self._unfinished)
         self._unfinished = []
         return True

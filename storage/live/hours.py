@@ -46,13 +46,22 @@ def mark_superseded(engine: Engine, now: datetime) -> int:
 
 
 def list_due(engine: Engine, landed: Mapping[str, Mapping[int, int]], query: str) -> list[DueHour]:
-    """Hours to compare, oldest first. `landed`: the offsets of the bronze version up to which hours are known to be dirty or not."""
+    """Hours to compare, oldest first; those whose minutes retention removed are not.
+
+    `landed`: the offsets of the bronze version up to which hours are known to be dirty or not.
+    """
+    has_minutes = sa.exists(
+        sa.select(minutes.c.minute).where(
+            minutes.c.minute >= hours.c.hour, minutes.c.minute < hours.c.hour + sa.literal(HOUR)
+        )
+    )
     statement = (
         sa.select(hours.c.hour, hours.c.offsets, bronze_hours.c.published_version)
         .join(bronze_hours, bronze_hours.c.hour == hours.c.hour)
         .join(queries, queries.c.name == query)
         .where(
             hours.c.closed_at.is_not(None),
+            has_minutes,
             ~IS_DIRTY,
             sa.or_(hours.c.compared_version.is_(None), hours.c.compared_version < bronze_hours.c.published_version),
             sa.or_(queries.c.counted_from.is_(None), hours.c.hour >= queries.c.counted_from),

@@ -30,6 +30,8 @@ USERS = "unique_users"
 # Both sides round each value to a millionth; a tie may fall either way.
 AMOUNT_STEP = Decimal("0.000001")
 MAX_EXAMPLES = 20
+# How far around an hour the ledger is asked where copies of its records went.
+NEAR = timedelta(days=1)
 GRAINS = {"gold.agg_5min_events": Grain.FIVE_MINUTES, "gold.agg_hour_events": Grain.HOUR}
 
 CellKey = tuple[str, datetime, str, tuple[str, ...]]
@@ -141,8 +143,7 @@ def _sql(name: str) -> str:
 def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, hour: datetime) -> None:
     """Makes `ledger`, the hour's records, and `winners_left_out`, the places of a week around it: copies may be that far apart."""
     places = (left_out.c.kafka_topic, left_out.c.kafka_partition, left_out.c.kafka_offset)
-    near = timedelta(days=1)
-    for name, start, end in (("ledger", hour, hour + HOUR), ("winners_left_out", hour - near, hour + HOUR + near)):
+    for name, start, end in (("ledger", hour, hour + HOUR), ("winners_left_out", hour - NEAR, hour + HOUR + NEAR)):
         lake.execute(
             f"create temp table {name} (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, reason varchar)"
         )

@@ -1,6 +1,6 @@
 """The tables of live windows, as SQLAlchemy Core. Alembic creates them; the modules beside this one hold the queries.
 
-All timestamps are timestamptz in UTC. Retention: windows seven days, alerts thirty (feature S4-20), by whoever runs it.
+All timestamps are timestamptz in UTC. Retention: storage.live.retention.
 """
 
 from datetime import datetime

@@ -12,6 +12,7 @@ import structlog
 
 from ingestion.contracts import avro_wire
 from ingestion.contracts.reasons import Reason
+from runtime.crash_points import CrashPoint, reach
 from storage.hot_store.errors import UnstorableError
 from storage.hot_store.events import HotEvent
 from storage.hot_store.store import HotStore
@@ -93,6 +94,7 @@ class Handler:
             else:
                 events[event.key] = (event, record)
         self._write(list(events.values()), outcome, letters)
+        reach(CrashPoint.HOT_STORE_WRITTEN)
         self._send(batch, letters)
         outcome.letters.update(letter.reason for letter in letters)
         return outcome

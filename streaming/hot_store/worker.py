@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from runtime.crash_points import CrashPoint, reach
 from storage.hot_store.errors import HotStoreError, StoreUnavailableError
 from storage.hot_store.store import HotStore
 from streaming.hot_store.batches import Batch, Handler, Outcome
@@ -85,6 +86,7 @@ class Worker:
                 log.info("the batch is through", record_count=len(batch.records))
             self.state = "running"
             self._count(outcome)
+            reach(CrashPoint.HOT_STORE_HANDLED)
             if not self._source.commit(batch.ends()):
                 self._metrics.commit_failures.inc()
             break

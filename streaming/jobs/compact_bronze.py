@@ -1,46 +1,79 @@
-"""Compacts bronze while landing is stopped: `python -m streaming.jobs.compact_bronze`. Running landing compacts by itself.
+"""Compacts closed dates of bronze, beside running landing: `python -m streaming.jobs.compact_bronze`. Dagster's asset calls `compact`.
 
-One date after the other until none has many small files; prints one line per date. Exit codes as land_bronze's.
+Landing itself compacts the dates that are still open. Exit codes as land_bronze's.
 """
 
 import sys
-import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from runtime.settings import EXIT_CONFIGURATION
+from storage.bronze_files import DateFiles, choose_dates, list_date_files
 from storage.settings import StorageSettings
-from streaming.errors import EXIT_FAILED
+from streaming.errors import ConfigurationError
 from streaming.settings import StreamingSettings
 
-MAX_DATES = 10_000
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from streaming.date_rewrite import Rewrite
+
+# Small files are mostly footers: written anew a date may fill fewer files than its bytes promised. The second time they are right.
+MAX_PASSES = 3
+
+
+def compact(
+    spark: "SparkSession", storage: StorageSettings, settings: StreamingSettings, dates: list[DateFiles]
+) -> Iterator["Rewrite"]:
+    """Rewrites the dates one by one, each until it has as few files as it should; what it yields is committed.
+
+    Raises: ConfigurationError where a second driver cannot be kept from landing's commits.
+    """
+    from streaming.commit_lock import CommitLock
+    from streaming.date_rewrite import DateRewriter
+
+    lock = CommitLock(spark, storage.bronze_uri)
+    if not lock.keeps_others_out:
+        raise ConfigurationError(
+            f"{storage.bronze_uri} is an object store, where nothing keeps two drivers from each other's commits: "
+            "landing compacts closed dates there"
+        )
+    rewriter = DateRewriter(spark, storage.bronze_uri, lock)
+    target = settings.compact_target_bytes
+    for item in dates:
+        left = item
+        for _ in range(MAX_PASSES):
+            if not left.is_worth_rewriting(target):
+                break
+            rewrite = rewriter.rewrite(item.event_date, left.ideal_count(target))
+            yield rewrite
+            left = DateFiles(item.event_date, rewrite.files_after, rewrite.bytes_after)
 
 
 def main() -> int:
     """Returns the exit code."""
-    from streaming.bronze_table import BronzeTable
-    from streaming.checkpoints import Checkpoints
-    from streaming.compaction import Compactor
-    from streaming.files import Files
     from streaming.session import build_spark
 
-    storage, settings = StorageSettings(), StreamingSettings()
+    storage, settings = StorageSettings(), StreamingSettings().of_compaction()
+    dates = choose_dates(
+        list_date_files(storage),
+        now=datetime.now(UTC),
+        target_bytes=settings.compact_target_bytes,
+        limit=settings.compact_dates_per_run,
+    )
+    if not dates:
+        return 0
     spark = build_spark(settings, "tidemark-compact-bronze")
     try:
-        if Checkpoints(Files(spark), settings.checkpoint_dir).lock_driver() is None:
-            print("land_bronze is running and compacts bronze by itself", file=sys.stderr)  # noqa: T201 - a command
-            return EXIT_CONFIGURATION
-        table = BronzeTable(spark, storage.bronze_uri)
-        newest = table.read_newest_metadata()
-        if newest is None:
-            return 0
-        compactor = Compactor(spark, table, threading.Lock(), lambda: newest, settings)
-        for _ in range(MAX_DATES):
-            date = compactor.compact_once()
-            if date is None:
-                return 0
-            print(f"compacted {date}")  # noqa: T201 - a command
-        return EXIT_FAILED
+        for rewrite in compact(spark, storage, settings, dates):
+            print(f"{rewrite.event_date}: {rewrite.files_before} files became {rewrite.files_after}")  # noqa: T201 - a command
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command
+        return EXIT_CONFIGURATION
     finally:
         spark.stop()
+    return 0
 
 
 if __name__ == "__main__":

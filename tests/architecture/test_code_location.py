@@ -103,6 +103,9 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
         "nightly_reconciliation",
         "hourly_hot_store",
         "hourly_retention",
+        "hourly_compaction",
+        "hourly_live_retention",
+        "daily_bronze_retention",
         "daily_verification",
     }
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
@@ -113,5 +116,8 @@ def test_jobs_schedules_and_sensors_are_these() -> None:
         "compare_live_windows",
         "retain_publications",
         "retain_hot_events",
+        "compact_bronze",
+        "retain_bronze_files",
+        "retain_live_minutes",
         "verify_invariants",
     }

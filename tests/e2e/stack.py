@@ -160,6 +160,15 @@ class Stack:
         with open_lake(settings, snapshot_id=publication.snapshot_id) as lake:
             return lake.execute(query, list(values)).fetchall()
 
+    def newest_code_version(self) -> str:
+        """Of the newest publication; empty before the first."""
+        engine = make_engine(self.storage_settings(), pool_size=1)
+        try:
+            publication = publications.latest(engine)
+        finally:
+            engine.dispose()
+        return publication.code_version if publication else ""
+
     def publications_after(self, publication_id: int) -> list[dict[str, Any]]:
         """The publications newer than an id, newest first."""
         found: list[dict[str, Any]] = []

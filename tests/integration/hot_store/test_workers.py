@@ -23,8 +23,9 @@ from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
 from streaming.hot_store.records import RecordParser, RejectedRecordError
 from streaming.hot_store.source import GroupMembership, KafkaRecordSource
+from tests.fixtures.gate import Gate
 from tests.fixtures.hot_events import live_record
-from tests.integration.hot_store.workers import Gate, app_records, produce, running_worker
+from tests.integration.hot_store.workers import app_records, produce, running_worker
 from tests.integration.ingestion.reading import read_all
 
 pytestmark = pytest.mark.integration
@@ -89,7 +90,7 @@ def ends(bootstrap: str) -> dict[int, int]:
 
 
 @pytest.mark.feature("S2-3")
-@pytest.mark.feature("S2-4")
+@pytest.mark.feature("S2-4", "S4-15")
 def test_two_workers_share_the_partitions_and_one_killed_leaves_no_gap(
     bootstrap: str, storage_settings: StorageSettings, postgres: HotStore, engine: Engine, app_id: str, group: str
 ) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from local_stack.broker import Broker
 from local_stack.ports import free_port, is_listening
 from local_stack.topics import create_topics
 from local_stack.waiting import wait_until
+from tests.fixtures.gate import Gate
 
 
 @dataclass
@@ -81,11 +82,30 @@ def running_api(
                 process.wait()
 
 
-class KillableBroker:
-    """A broker whose process may die and come back with the data it has on disk."""
+@dataclass(frozen=True)
+class _BrokerBehind(Broker):
+    """Names another port to its clients than it listens on."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._broker = Broker(data_dir.absolute(), free_port(), free_port())
+    advertised_port: int = 0
+
+    def properties(self) -> dict[str, str]:
+        return {**super().properties(), "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.advertised_port}"}
+
+
+class KillableBroker:
+    """A broker whose process may die and come back with the data it has on disk. With a gate, all its clients come through that.
+
+    `gate_of` makes the gate of the broker's port.
+    """
+
+    def __init__(self, data_dir: Path, gate_of: Callable[[int], Gate] | None = None) -> None:
+        port = free_port()
+        self.gate = gate_of(port) if gate_of is not None else None
+        self._broker: Broker
+        if self.gate is None:
+            self._broker = Broker(data_dir.absolute(), port, free_port())
+        else:
+            self._broker = _BrokerBehind(data_dir.absolute(), port, free_port(), self.gate.port)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

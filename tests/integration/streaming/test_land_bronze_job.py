@@ -124,7 +124,7 @@ def driver(
         driver.process.wait()
 
 
-@pytest.mark.feature("S0-10")
+@pytest.mark.feature("S0-10", "S1-10")
 @pytest.mark.timeout(900)
 def test_kills_stops_and_a_lost_checkpoint_leave_every_offset_exactly_once(
     driver: Driver, landing_storage: StorageSettings, storage_settings: StorageSettings, tmp_path: Path

@@ -112,7 +112,7 @@ def of_app(engine: Engine) -> dict[object, int]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.feature("S0-10")
+@pytest.mark.feature("S0-10", "S1-10", "S4-15")
 @pytest.mark.feature("S0-12")
 def test_a_kill_in_a_batch_leaves_every_event_counted_once(
     driver: Driver, landing_storage: StorageSettings, engine: Engine

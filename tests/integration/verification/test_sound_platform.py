@@ -163,3 +163,10 @@ def test_a_publication_from_before_redrives_were_published_is_sound(world: World
     report = world.verify()
     assert report.ok, report.failed
     assert report.counts["redriven"] == 0
+
+
+def test_a_table_that_came_after_a_publication_is_not_missed_in_it(world: World) -> None:
+    world.publish(world.land(engagement(0)))
+    world.publish(world.land(engagement(1)), tamper="create table lake.silver.later as select 1 as number")
+    report = world.verify()
+    assert report.ok, report.failed

@@ -1,0 +1,1 @@
+"""Proof under faults: a verifiable producer, a nemesis, a reader, and one verdict over a whole running stack."""

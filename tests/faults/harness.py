@@ -1,0 +1,68 @@
+"""One run: a producer of good events, one of poison, and a reader beside the faults; then heal, drain, and the verdict.
+
+Without faults it must pass as well.
+"""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.e2e.stack import CommandError
+from tests.faults.nemesis import Fault, Nemesis
+from tests.faults.poison import PoisonProducer
+from tests.faults.producer import Mix, VerifiableProducer
+from tests.faults.reader import ConcurrentReader
+from tests.faults.stack import FaultStack
+from tests.faults.verdict import Verdict, judge
+
+ANSWER_SECONDS = 120.0
+DRAIN_SECONDS = 600.0
+LIMIT_SECONDS = 1800.0
+
+
+def run_faults(
+    faulty: FaultStack,
+    schedule: Sequence[Fault],
+    folder: Path,
+    *,
+    seed: int,
+    mix: Mix,
+    calm_seconds: float = 0.0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Verdict:
+    """The verdict; a fault that is not healed in time, or a drain that does not end, is its `problem`.
+
+    `folder` gets the journal, to which earlier runs on the same stack have added. `calm_seconds`: how long to go on without faults
+    before the first one; with a limit in the mix, until that is sent.
+    """
+    stack = faulty.stack
+    producer = VerifiableProducer(
+        stack.endpoints["ingestion"], stack.endpoints["write_key"], folder, seed=seed, mix=mix
+    )
+    reader = ConcurrentReader(stack.endpoints["analytics"], stack.endpoints["read_key"])
+    nemesis = Nemesis(stack, faulty.crash_points_dir, faulty.disk, progress)
+    poison = PoisonProducer(stack.endpoints["kafka"], mix.rate * mix.poison)
+    producer.start()
+    poison.start()
+    reader.start()
+    problem = ""
+    try:
+        if mix.limit is None:
+            nemesis.wait(calm_seconds)
+        else:
+            producer.wait(LIMIT_SECONDS)
+        nemesis.run(schedule)
+    except (CommandError, subprocess.SubprocessError) as error:
+        problem = str(error)
+    try:
+        progress("waiting for the last answers")
+        poison.finish()
+        producer.finish(ANSWER_SECONDS)
+        progress("draining")
+        stack.settle(DRAIN_SECONDS)
+    except (AssertionError, subprocess.SubprocessError) as error:
+        problem = problem or str(error)
+    readings = reader.finish()
+    verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)
+    verdict.problem = problem
+    return verdict

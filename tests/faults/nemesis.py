@@ -1,0 +1,252 @@
+"""The nemesis: what is done to a running stack, in a seeded order, each fault healed before the next one.
+
+A fault ends when its target is back: a new process that is ready, or for a Dagster run the next publication. The time that takes is
+measured from the signal.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from local_stack.settings import StackSettings
+from local_stack.status_file import ProcessStatus, read_status
+from runtime.crash_points import CrashPoint
+from tests.e2e.stack import Stack, wait_until
+from tests.faults.small_disk import SmallDisk
+
+RUN = "run"
+KILLED = (
+    "broker",
+    "ingestion",
+    "land_bronze",
+    "hot_store_worker_1",
+    "daemon",
+    "code_server",
+    "serving",
+    "postgres",
+    "realtime_windows",
+    RUN,
+)
+# Longer than the sessions of the consumer groups (6 s) and of the broker (5 s).
+PAUSE_SECONDS = 8.0
+PAUSED = ("broker", "ingestion", "land_bronze", "hot_store_worker_1", "postgres", RUN)
+_WITH_CHILDREN = ("land_bronze", "realtime_windows", "postgres")
+_POINTS_OF_SERVICES = {
+    "ingestion.": "ingestion",
+    "landing.": "land_bronze",
+    "windows.": "realtime_windows",
+    "bridge.": "download_bridge",
+    "hot_store.": "a hot store worker",
+}
+REACH_SECONDS = 120.0
+RECOVERY_SECONDS = 120.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing to do: `kill` (-9), `pause` (SIGSTOP, SIGCONT), `crash` (die at a named point) or `fill` (the disk)."""
+
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A fault that was done: when, in seconds from the start, and how long until its target was back."""
+
+    kind: str
+    target: str
+    at_seconds: float
+    recovery_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def make_schedule(seed: int, rounds: int, *, disk: bool = False) -> list[Fault]:
+    """Every target killed once a round, and over all rounds every pause and every crash point once; the order follows from the seed.
+
+    With `disk` it is full once a round.
+    """
+    chance = random.Random(seed)
+    others = [Fault("pause", target) for target in PAUSED] + [Fault("crash", point.value) for point in CrashPoint]
+    others += [Fault("fill", "disk")] * (rounds if disk else 0)
+    chance.shuffle(others)
+    schedule: list[Fault] = []
+    for number in range(rounds):
+        part = [Fault("kill", target) for target in KILLED] + others[number::rounds]
+        chance.shuffle(part)
+        schedule += part
+    return schedule
+
+
+class Nemesis:
+    """Does faults to one stack. The stack must have been started with `crash_points_dir` in its environment for crash points."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        crash_points_dir: Path,
+        disk: SmallDisk | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._stack = stack
+        self._disk = disk
+        self._settings = StackSettings(home=stack.home, port_offset=stack.port_offset)
+        self._crash_points_dir = crash_points_dir
+        self._progress = progress
+        self._started = time.monotonic()
+        self.injected: list[Injected] = []
+
+    def wait(self, seconds: float) -> None:
+        """Lets the stack work in peace."""
+        time.sleep(seconds)
+
+    def run(self, schedule: Sequence[Fault]) -> None:
+        """One fault after the other. Raises: CommandError when a target is not back in time, or a point is never reached."""
+        self._started = time.monotonic()
+        for number, fault in enumerate(schedule, 1):
+            at = time.monotonic()
+            do = {"kill": self._kill, "pause": self._pause, "crash": self._crash, "fill": self._fill}[fault.kind]
+            signalled = do(fault.target)
+            wait_until(self._is_whole, RECOVERY_SECONDS, f"everything ready after {fault}", _POLL_SECONDS)
+            seconds = time.monotonic() - signalled
+            self.injected.append(Injected(fault.kind, fault.target, round(at - self._started, 1), round(seconds, 1)))
+            self._progress(
+                f"{number} of {len(schedule)}: {fault.kind} {fault.target}, all ready again after {seconds:.1f} s"
+            )
+
+    def _kill(self, target: str) -> float:
+        if target == RUN:
+            return self._end_run(signal.SIGKILL)
+        pid = self._service(target).pid
+        assert pid is not None
+        signalled = time.monotonic()
+        if target in _WITH_CHILDREN:
+            signal_tree(pid, signal.SIGKILL)
+        else:
+            send_signal(pid, signal.SIGKILL)
+        wait_until(
+            lambda: self._service(target).pid not in (None, pid),
+            RECOVERY_SECONDS,
+            f"{target} has a new process",
+            _POLL_SECONDS,
+        )
+        return signalled
+
+    def _end_run(self, number: signal.Signals) -> float:
+        pid = wait_until(self._find_run, REACH_SECONDS, "a run is in progress", _POLL_SECONDS)
+        before = self._newest_publication()
+        signalled = time.monotonic()
+        signal_tree(pid, number)
+        if number == signal.SIGSTOP:
+            time.sleep(PAUSE_SECONDS)
+            signal_tree(pid, signal.SIGCONT)
+            signalled = time.monotonic()
+        wait_until(lambda: self._newest_publication() > before, RECOVERY_SECONDS, "the next publication", _POLL_SECONDS)
+        return signalled
+
+    def _pause(self, target: str) -> float:
+        """The time of SIGCONT. The supervisor may have ended the silent process meanwhile: then the new one counts."""
+        if target == RUN:
+            return self._end_run(signal.SIGSTOP)
+        pid = self._service(target).pid
+        assert pid is not None
+        signal_tree(pid, signal.SIGSTOP)
+        time.sleep(PAUSE_SECONDS)
+        signal_tree(pid, signal.SIGCONT)
+        return time.monotonic()
+
+    def _fill(self, _: str) -> float:
+        """The time at which there is room again. Whatever could not write may have died, and more than once."""
+        assert self._disk is not None, "the stack has no disk of its own"
+        self._disk.fill()
+        time.sleep(PAUSE_SECONDS)
+        self._disk.free()
+        freed = time.monotonic()
+        before = self._newest_publication_or(0)
+        wait_until(
+            lambda: self._is_whole() and self._newest_publication() > before,
+            RECOVERY_SECONDS,
+            "everything ready and a publication after the disk was full",
+            _POLL_SECONDS,
+        )
+        return freed
+
+    def _crash(self, target: str) -> float:
+        armed = self._crash_points_dir / target
+        before = {name: status.pid for name, status in self._services().items()}
+        publication = self._newest_publication()
+        armed.touch()
+        wait_until(lambda: not armed.exists(), REACH_SECONDS, f"crash point {target} is reached", _POLL_SECONDS)
+        signalled = time.monotonic()
+        if any(target.startswith(prefix) for prefix in _POINTS_OF_SERVICES):
+            wait_until(
+                lambda: any(status.pid not in (None, before[name]) for name, status in self._services().items()),
+                RECOVERY_SECONDS,
+                f"what died at {target} has a new process",
+                _POLL_SECONDS,
+            )
+        else:
+            is_committed = target in (CrashPoint.PUBLICATION_COMMITTED, CrashPoint.RUN_MARKED)
+            wanted = publication + (2 if is_committed else 1)
+            wait_until(
+                lambda: self._newest_publication() >= wanted, RECOVERY_SECONDS, "the next publication", _POLL_SECONDS
+            )
+        return signalled
+
+    def _services(self) -> dict[str, ProcessStatus]:
+        return {item.name: item for item in read_status(self._settings).processes if not item.is_task}
+
+    def _service(self, name: str) -> ProcessStatus:
+        return self._services()[name]
+
+    def _is_whole(self) -> bool:
+        services = self._services()
+        return bool(services) and all(item.state == "ready" for item in services.values())
+
+    def _find_run(self) -> int | None:
+        """A Dagster run in progress: a child of the fork server."""
+        pid = self._service("fork_server").pid
+        assert pid is not None
+        with suppress(psutil.NoSuchProcess):
+            return next((int(child.pid) for child in psutil.Process(pid).children() if child.name() == "dagster"), None)
+        return None
+
+    def _newest_publication_or(self, otherwise: int) -> int:
+        try:
+            return self._newest_publication()
+        except (httpx.HTTPError, KeyError, ValueError):
+            return otherwise
+
+    def _newest_publication(self) -> int:
+        answer = httpx.get(f"{self._stack.endpoints['analytics']}/health", timeout=5)
+        return int(answer.json()["publication"] or 0)
+
+
+def signal_tree(pid: int, number: signal.Signals) -> None:
+    """Signals a process and its children at once (a Spark driver is a Python process and its JVM). One that is gone is none."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        send_signal(process.pid, number)
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Signals one process; one that is gone is none."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

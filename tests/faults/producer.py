@@ -1,0 +1,161 @@
+"""The verifiable producer: sends events over HTTP until each is answered, and keeps a journal of tries and promises.
+
+Seeded: the same seed makes the same bodies in the same order in each thread, apart from the times, which are of the run. Copies go with
+the same id on purpose, late ones are hours or days old, and each has a user, so that distinct counts can be held against an oracle too.
+"""
+
+import json
+import math
+import random
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+
+from ingestion.generators.sender import APP_HEADER
+from tests.faults.journal import Journal
+
+THREADS = 2
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 1.0
+_REQUEST_TIMEOUT_SECONDS = 15.0
+_EVENT_TYPES = ("like", "comment", "share", "view")
+_PLATFORMS = ("web", "ios", "android")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is sent: events per second over all threads, the share of copies, of events that are up to `late_hours` old, and beside them
+    of records that are poison. With a `limit` no more than so many events, as fast as they are answered where the rate is 0.
+    """
+
+    rate: float
+    copies: float = 0.03
+    late: float = 0.02
+    late_hours: float = 30.0
+    poison: float = 0.05
+    batch_events: int = 25
+    limit: int | None = None
+
+
+class VerifiableProducer:
+    """Threads that send until told to stop, and then until everything tried is answered."""
+
+    def __init__(self, url: str, key: str | None, folder: Path, *, seed: int, mix: Mix) -> None:
+        self._url = url
+        self._headers = {"Content-Type": "application/x-ndjson"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._mix = mix
+        self._seed = seed
+        self._stopping = threading.Event()
+        self._giving_up = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._failures: list[str] = []
+        self.prefix = f"fault-{seed}-"
+        self.intents = Journal(folder / "intents.ndjson")
+        self.receipts = Journal(folder / "receipts.ndjson")
+        self.retry_count = 0
+        self.acknowledged_count = 0
+        self.app_id = ""
+        """Whose events they are: said by the first answer."""
+
+    def start(self) -> None:
+        """Begins to send."""
+        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(THREADS)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Until the limit is sent and answered."""
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Sends nothing new and waits for the answers that are due. Raises: AssertionError when one does not come in time."""
+        self._stopping.set()
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        is_late = any(thread.is_alive() for thread in self._threads)
+        self._giving_up.set()
+        for thread in self._threads:
+            thread.join(_REQUEST_TIMEOUT_SECONDS + _LONGEST_PAUSE_SECONDS)
+        self.intents.close()
+        self.receipts.close()
+        assert not self._failures, self._failures[:3]
+        assert not is_late, f"events are unanswered {timeout_seconds:.0f} s after the last fault was healed"
+
+    def _run(self, number: int) -> None:
+        try:
+            self._send_all(number)
+        except Exception as error:  # noqa: BLE001 - told by finish(), in the thread that can fail the run
+            self._failures.append(repr(error))
+
+    def _send_all(self, number: int) -> None:
+        chance = random.Random(f"{self._seed}/{number}")
+        mix = self._mix
+        sent: list[dict[str, Any]] = []
+        serial, started, count = 0, time.monotonic(), 0
+        limit = math.inf if mix.limit is None else mix.limit / THREADS
+        with httpx.Client(base_url=self._url, headers=self._headers, timeout=_REQUEST_TIMEOUT_SECONDS) as client:
+            while count < limit and not self._stopping.is_set():
+                batch: list[dict[str, Any]] = []
+                for _ in range(mix.batch_events):
+                    if sent and chance.random() < mix.copies:
+                        batch.append(chance.choice(sent))
+                    else:
+                        batch.append(self._make(chance, f"{self.prefix}{number}-{serial}"))
+                        serial += 1
+                sent = (sent + batch)[-200:]
+                self._send(client, batch)
+                count += len(batch)
+                if mix.rate:
+                    self._stopping.wait(max(0.0, started + count * THREADS / mix.rate - time.monotonic()))
+
+    def _make(self, chance: random.Random, event_id: str) -> dict[str, Any]:
+        is_late = chance.random() < self._mix.late
+        age = timedelta(hours=chance.uniform(1, self._mix.late_hours) if is_late else 0)
+        return {
+            "event_id": event_id,
+            "event_type": chance.choice(_EVENT_TYPES),
+            "platform": chance.choice(_PLATFORMS),
+            "user_id": f"user-{int(chance.paretovariate(0.8)) % 5000}",
+            "content_id": f"post-{chance.randrange(500)}",
+            "timestamp": (datetime.now(UTC) - age).isoformat(),
+        }
+
+    def _send(self, client: httpx.Client, batch: list[dict[str, Any]]) -> None:
+        """Returns once each event is acknowledged, or `finish` gave up."""
+        self.intents.write(batch)
+        left, pause = batch, _FIRST_PAUSE_SECONDS
+        while left and not self._giving_up.is_set():
+            again = self._attempt(client, left)
+            acknowledged = [event for place, event in enumerate(left) if place not in again]
+            if acknowledged:
+                self.acknowledged_count += len(acknowledged)
+                self.receipts.write({"app_id": self.app_id, "event_id": event["event_id"]} for event in acknowledged)
+            left = [left[place] for place in sorted(again)]
+            if left:
+                self.retry_count += 1
+                self._giving_up.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _attempt(self, client: httpx.Client, batch: list[dict[str, Any]]) -> set[int]:
+        """Places in the batch that were not acknowledged."""
+        everything = set(range(len(batch)))
+        try:
+            answer = client.post("/v1/batch", content=b"\n".join(json.dumps(event).encode() for event in batch) + b"\n")
+        except httpx.TransportError:
+            return everything
+        if answer.status_code in (429, 503):
+            return everything
+        assert answer.status_code in (201, 202), f"{answer.status_code}: {answer.text[:300]}"
+        self.app_id = unquote(answer.headers[APP_HEADER])
+        errors = answer.json()["errors"]
+        assert all(error["retryable"] for error in errors), f"good events were rejected: {errors[:3]}"
+        return {error["index"] for error in errors}

@@ -1,0 +1,46 @@
+"""A file system of its own for a stack, which can be made full at any moment and given room again. Needs the right to mount."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# What `tidemark up` asks for, and a little more; in memory only what is used counts.
+SIZE = "6g"
+
+
+class SmallDisk:
+    """A tmpfs at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fill(self) -> None:
+        """From now on nothing more can be written: the file system is as large as what it holds."""
+        used = shutil.disk_usage(self.path).used
+        self._remount(str(max(used, 4096)))
+
+    def free(self) -> None:
+        """There is room again."""
+        self._remount(SIZE)
+
+    def _remount(self, size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.path)], check=True, capture_output=True)
+
+
+def may_mount() -> bool:
+    """Whether this user may make a file system."""
+    return os.geteuid() == 0
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[SmallDisk]:
+    """Mounted for as long as the block lasts. Raises: CalledProcessError where mounting is not allowed."""
+    path.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tidemark-faults", str(path)], check=True)
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)

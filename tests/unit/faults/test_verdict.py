@@ -1,0 +1,110 @@
+"""The fault harness can say no: each kind of wrong is found, and named."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from runtime.crash_points import CrashPoint
+from tests.faults.nemesis import KILLED, PAUSED, Fault, make_schedule
+from tests.faults.reader import ConcurrentReader
+from tests.faults.verdict import Cell, Comparison, Verdict, compare
+
+HOUR = datetime(2026, 1, 5, 12, tzinfo=UTC)
+INTENTS = [
+    {
+        "event_id": f"e{number}",
+        "event_type": "like",
+        "platform": "web",
+        "user_id": user,
+        "timestamp": f"{HOUR:%Y-%m-%dT%H}:10:00Z",
+    }
+    for number, user in enumerate(("ada", "ada", "bob"))
+]
+CELL: Cell = (HOUR, "like", "web")
+
+
+def found(
+    published: dict[str, int], gold: tuple[int, int] | None, acknowledged: tuple[str, ...] = ("e0", "e1")
+) -> Comparison:
+    return compare(INTENTS, acknowledged, published, {} if gold is None else {CELL: gold})
+
+
+def test_all_is_well_with_and_without_the_unacknowledged_event() -> None:
+    assert found({"e0": 1, "e1": 1}, (2, 1)) == Comparison([], [], [], [])
+    assert found({"e0": 1, "e1": 1, "e2": 1}, (3, 2)) == Comparison([], [], [], [])
+
+
+@pytest.mark.parametrize(
+    ("published", "gold", "expected"),
+    [
+        ({"e0": 1}, (1, 1), Comparison(["e1"], [], [], [])),
+        ({"e0": 2, "e1": 1}, (2, 1), Comparison([], ["e0"], [], [])),
+        ({"e0": 1, "e1": 1, "x": 1}, (2, 1), Comparison([], [], ["x"], [])),
+    ],
+)
+def test_lost_double_and_invented_are_told_apart(
+    published: dict[str, int], gold: tuple[int, int], expected: Comparison
+) -> None:
+    assert found(published, gold) == expected
+
+
+@pytest.mark.parametrize("gold", [(3, 1), (2, 2), None])
+def test_a_wrong_cell_of_gold_is_named(gold: tuple[int, int] | None) -> None:
+    (wrong,) = found({"e0": 1, "e1": 1}, gold).wrong_cells
+    assert wrong == f"2026-01-05T12Z like web: gold has {gold}, the journal says (2, 1)"
+
+
+def test_a_cell_that_nobody_sent_is_wrong() -> None:
+    assert compare([], [], {}, {CELL: (1, 1)}).wrong_cells
+
+
+def reader() -> ConcurrentReader:
+    return ConcurrentReader("http://127.0.0.1:1", "key")
+
+
+def metrics(count: int) -> list[dict[str, Any]]:
+    return [{"window_start": "w", "event_type": "like", "platform": "web", "event_count": count, "unique_users": 1}]
+
+
+def test_a_publication_that_goes_back_or_changes_is_a_contradiction() -> None:
+    sound = reader()
+    for publication, asked in ((1, None), (2, None), (1, 1), (2, None)):
+        sound.note(publication, metrics(publication), asked)
+    assert sound.readings.contradictions == []
+    assert sound.readings.totals.keys() == {1, 2}
+
+    back = reader()
+    back.note(2, metrics(2), None)
+    back.note(1, metrics(1), None)
+    assert back.readings.contradictions == ["publication 1 after 2"]
+
+    changed = reader()
+    changed.note(1, metrics(1), None)
+    changed.note(1, metrics(2), 1)
+    assert len(changed.readings.contradictions) == 1
+
+    other = reader()
+    other.note(2, metrics(1), 1)
+    assert other.readings.contradictions == ["publication 1 was asked for, 2 answered"]
+
+
+def test_a_verdict_over_nothing_is_not_ok() -> None:
+    kinds = ("lost", "double", "invented", "wrong_cells", "checker", "contradictions")
+    nothing: dict[str, Any] = {kind: [] for kind in kinds}
+    counts = {"seed": 1, "code_version": "", "sent": 1, "published": 0, "answers_read": 0, "publications_read": 0}
+    assert not Verdict(**counts, acknowledged=0, **nothing).ok  # type: ignore[arg-type]
+    assert Verdict(**counts, acknowledged=1, **nothing).ok  # type: ignore[arg-type]
+    for name in nothing:
+        assert not Verdict(**counts, acknowledged=1, **nothing | {name: ["x"]}).ok  # type: ignore[arg-type]
+    assert not Verdict(**counts, acknowledged=1, **nothing, problem="not drained").ok  # type: ignore[arg-type]
+
+
+def test_a_schedule_follows_from_its_seed_and_leaves_nothing_out() -> None:
+    schedule = make_schedule(7, 3)
+    assert schedule == make_schedule(7, 3) != make_schedule(8, 3)
+    for target in KILLED:
+        assert schedule.count(Fault("kill", target)) == 3
+    once = [Fault("pause", target) for target in PAUSED] + [Fault("crash", point.value) for point in CrashPoint]
+    assert [schedule.count(fault) for fault in once] == [1] * len(once)
+    assert len(schedule) == 3 * len(KILLED) + len(once)
