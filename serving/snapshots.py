@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,19 +218,26 @@ class SnapshotPool:
     def _watch(self) -> None:
         was_reachable = True
         while not self._stopping.is_set():
-            try:
-                self.refresh()
-                is_reachable = True
-            except ServingError:
-                is_reachable = False
-            except Exception:  # the watch must outlive anything; what failed is logged
-                is_reachable = False
-                log.exception("publication watch failed")
-            if is_reachable != was_reachable:
-                log.warning("publication catalog", is_reachable=is_reachable)
-                was_reachable = is_reachable
-            self._interrupt_overdue()
+            # The watch must outlive anything, a log that cannot be written included: without it readers stay where they are for ever.
+            with suppress(Exception):
+                self._interrupt_overdue()
+            with suppress(Exception):
+                was_reachable = self._look(was_reachable)
             self._stopping.wait(self._poll_seconds)
+
+    def _look(self, was_reachable: bool) -> bool:
+        """One look for a newer publication; whether the catalog could be reached."""
+        try:
+            self.refresh()
+            is_reachable = True
+        except ServingError:
+            is_reachable = False
+        except Exception:
+            is_reachable = False
+            log.exception("publication watch failed")
+        if is_reachable != was_reachable:
+            log.warning("publication catalog", is_reachable=is_reachable)
+        return is_reachable
 
     def _interrupt_overdue(self) -> None:
         now = self._clock()

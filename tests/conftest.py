@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 import pytest
+import structlog
 
 from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
 
@@ -37,3 +38,11 @@ def _environment_as_before() -> Iterator[None]:
     """Undoes what a run in this process told dbt through the environment."""
     with mock.patch.dict(os.environ):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Undoes what a command in this process told structlog: its standard error is closed by now."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from local_stack.waiting import wait_until
 from tests.fixtures.lake_writer import Event, LakeWriter
 from tests.integration.serving.conftest import NOW, open_client
 
@@ -34,9 +35,8 @@ def test_a_fixed_range_is_304_until_the_publication_changes(lake: LakeWriter) ->
         assert client.get(PATH, params=UNTIL).json() == first.json()
         # An event outside the range makes a new publication: another answer, because it names it.
         lake.publish([Event(NOW + timedelta(hours=1))])
+        wait_until(lambda: client.get(PATH, params=UNTIL, headers=copy).status_code == 200, "the new publication", 30)
         changed = client.get(PATH, params=UNTIL, headers=copy)
-        while changed.status_code == 304:
-            changed = client.get(PATH, params=UNTIL, headers=copy)
         assert (changed.json()["publication"], changed.json()["platforms"]) == (2, first.json()["platforms"])
         pinned = client.get(PATH, params={**UNTIL, "publication": 1}, headers=copy)
         assert pinned.status_code == 304

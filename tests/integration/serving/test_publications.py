@@ -1,11 +1,14 @@
 """Publications as readers see them: listed, answered as of, seen soon, never back, and gone with a hint when expired."""
 
+import io
 import time
 from datetime import datetime, timedelta
 
 import httpx
 import pytest
+import structlog
 
+from local_stack.waiting import wait_until
 from tests.fixtures.lake_writer import Event, LakeWriter
 from tests.integration.serving import oracle
 from tests.integration.serving.conftest import NOW, open_client
@@ -104,3 +107,17 @@ def test_an_earlier_publication_keeps_its_numbers_whatever_is_published_later(la
         for wanted in (1, 2, 3):
             rows = client.get("/api/v1/analytics/users", params={"publication": wanted}).json()["users"]
             assert rows == oracle.users(lake.events[: 5 * wanted], "public", NOW)
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_watch(lake: LakeWriter) -> None:
+    lake.publish([Event(NOW - timedelta(hours=2))])
+    with open_client(lake.settings) as client:
+        assert total(client) == (1, 1)
+        closed = io.StringIO()
+        closed.close()
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(closed))
+        for publication in (2, 3):
+            lake.publish([Event(NOW - timedelta(hours=2), user_id=f"user-{publication}")])
+            wait_until(
+                lambda wanted=publication: client.get("/health").json()["publication"] == wanted, "it to be seen", 30
+            )
