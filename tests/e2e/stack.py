@@ -76,7 +76,7 @@ class Stack:
         """Stops it, whatever state it is in."""
         subprocess.run(self.command("down"), env=self.environment, capture_output=True, timeout=60, check=False)
 
-    def settle(self, timeout: float = 180) -> None:
+    def settle(self, timeout: float = 420) -> None:
         """Waits until everything accepted is published."""
         self.run("settle", "--timeout", str(timeout), timeout=timeout + 30)
 
