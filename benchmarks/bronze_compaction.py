@@ -100,7 +100,7 @@ def measure_files(spark: "SparkSession", settings: "StreamingSettings", folder: 
         "locked_seconds": round(max(rewrite.locked_seconds for rewrite in rewrites), 3),
     }
     are_few = report("bronze_files_of_a_date", item.file_count, ideal, FILES_TARGET, "lower", "files", **details)
-    query = "select event_type, count(*), max(length(value)) from delta_scan(?, version => ?) where event_date = ? group by all"
+    query = "select event_type, count(*), max(octet_length(value)) from delta_scan(?, version => ?) where event_date = ? group by all"
     with open_session(storage) as session:
 
         def scan(version: int | None) -> float:

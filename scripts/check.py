@@ -14,6 +14,7 @@ CHECKS: list[tuple[str, list[str], str]] = [
     ("ruff", ["ruff", "check", "."], "."),
     ("mypy", ["mypy"], "."),
     ("import rules", ["lint-imports", "--no-cache"], "."),
+    ("tests collect", ["pytest", "--collect-only", "--quiet"], "."),
     ("dbt parse", ["dbt", "parse", "--profiles-dir", ".", "--quiet", "--warn-error"], "dbt_project"),
     ("sqlfluff", ["sqlfluff", "lint", "dbt_project/models"], "."),
     ("dagster", ["dagster", "definitions", "validate", "-m", "platform_assets.definitions"], "."),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from platform_assets.assets.housekeeping import Housekeeping
 from platform_assets.dbt_translator import BRONZE_EVENTS, OWNERS
 from platform_assets.resources.spark import SparkResource
 from platform_assets.resources.warehouse import WarehouseResource
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from storage.bronze_files import DateFiles
 
 COMPACTION = dg.AssetKey(["operations", "bronze_compaction"])
-
-
-class BronzeCompaction(dg.Config):
-    """What a person may choose for one pass."""
-
-    dry_run: bool = False
 
 
 def due_dates(warehouse: WarehouseResource, spark: SparkResource) -> "list[DateFiles]":
@@ -50,7 +45,7 @@ def due_dates(warehouse: WarehouseResource, spark: SparkResource) -> "list[DateF
     "meanwhile. One materialisation per pass.",
 )
 def bronze_compaction(
-    context: dg.AssetExecutionContext, config: BronzeCompaction, warehouse: WarehouseResource, spark: SparkResource
+    context: dg.AssetExecutionContext, config: Housekeeping, warehouse: WarehouseResource, spark: SparkResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Tells which dates it would rewrite before it does; a pass with none starts no Spark."""
     from streaming.jobs.compact_bronze import compact

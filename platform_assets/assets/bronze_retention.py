@@ -5,16 +5,11 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from platform_assets.assets.bronze_compaction import COMPACTION
+from platform_assets.assets.housekeeping import Housekeeping
 from platform_assets.dbt_translator import OWNERS
 from platform_assets.resources.spark import SparkResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.settings import SPARK_POOL
-
-
-class BronzeRetention(dg.Config):
-    """What a person may choose for one pass."""
-
-    dry_run: bool = False
 
 
 @dg.asset(
@@ -29,7 +24,7 @@ class BronzeRetention(dg.Config):
     "bronze version that they name is final. One materialisation per pass.",
 )
 def bronze_retention(
-    context: dg.AssetExecutionContext, config: BronzeRetention, warehouse: WarehouseResource, spark: SparkResource
+    context: dg.AssetExecutionContext, config: Housekeeping, warehouse: WarehouseResource, spark: SparkResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Tells what it would delete before it does."""
     from storage.bronze import latest_version

@@ -9,17 +9,12 @@ from typing import Any
 
 import dagster as dg
 
+from platform_assets.assets.housekeeping import Housekeeping
 from platform_assets.dbt_translator import OWNERS
 from platform_assets.resources.warehouse import WarehouseResource
 
 HOT_STORE = dg.AssetKey(["operations", "hot_store"])
 CHECK = "hot_store_equals_bronze"
-
-
-class HotStoreRetention(dg.Config):
-    """What a person may choose for one pass."""
-
-    dry_run: bool = False
 
 
 @dg.asset(
@@ -39,9 +34,7 @@ class HotStoreRetention(dg.Config):
     description="Live events of the last days. A pass drops the days that are no longer kept, and compares the rest with bronze. "
     "One materialisation per pass.",
 )
-def hot_store(
-    context: dg.AssetExecutionContext, config: HotStoreRetention, warehouse: WarehouseResource
-) -> Iterator[Any]:
+def hot_store(context: dg.AssetExecutionContext, config: Housekeeping, warehouse: WarehouseResource) -> Iterator[Any]:
     """Tells what it would drop before it drops it; the check fails with the first keys that differ."""
     from storage.hot_store.events import first_kept_day
     from storage.hot_store.group_offsets import GroupOffsets

@@ -4,15 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from platform_assets.assets.housekeeping import Housekeeping
 from platform_assets.assets.warehouse import PUBLICATION
 from platform_assets.dbt_translator import OWNERS
 from platform_assets.resources.warehouse import WarehouseResource
-
-
-class LiveRetention(dg.Config):
-    """What a person may choose for one pass."""
-
-    dry_run: bool = False
 
 
 @dg.asset(
@@ -26,7 +21,7 @@ class LiveRetention(dg.Config):
     "One materialisation per pass.",
 )
 def live_retention(
-    context: dg.AssetExecutionContext, config: LiveRetention, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, config: Housekeeping, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Tells what it would remove before it removes it."""
     from storage.live.retention import Removal, plan_removal, remove

@@ -141,7 +141,7 @@ def _sql(name: str) -> str:
 
 
 def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, hour: datetime) -> None:
-    """Makes `ledger`, the hour's records, and `winners_left_out`, the places of a week around it: copies may be that far apart."""
+    """Makes `ledger`, the hour's records, and `winners_left_out`, the places of a day around it: farther copies are not looked for."""
     places = (left_out.c.kafka_topic, left_out.c.kafka_partition, left_out.c.kafka_offset)
     for name, start, end in (("ledger", hour, hour + HOUR), ("winners_left_out", hour - NEAR, hour + HOUR + NEAR)):
         lake.execute(

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.architecture.test_replay_doc import COMMANDS
 from tests.e2e.stack import Stack, wait_until
-from tests.e2e.test_kills import kill, kill_tree, run_process
+from tests.e2e.victims import find_run, kill_service, signal_tree
 
 pytestmark = pytest.mark.slow
 TABLES = ("silver.events", "silver.duplicates", "silver.quarantine", "gold.agg_day_events", "gold.fct_user_hours")
@@ -81,9 +82,10 @@ def test_a_replay_goes_on_after_its_daemon_and_its_runs_are_killed(running_stack
     newest = stack.get("/api/v1/publications", limit=1)["publications"][0]["id"]
 
     replay_id = stack.run("replay", "--from", start, "--to", end, "--detach")["replay_id"]
-    victim = wait_until(lambda: run_process(stack), 120, "a run of the replay is in progress", interval=0.1)
-    kill(stack, "daemon")
-    kill_tree(victim)
+    fork_server = stack.processes()["fork_server"]["pid"]
+    run = wait_until(lambda: find_run(fork_server), 120, "a run of the replay is in progress", interval=0.1)
+    kill_service("daemon", stack.processes()["daemon"]["pid"])
+    signal_tree(run, signal.SIGKILL)
 
     def state() -> dict[str, object]:
         found: dict[str, object] = stack.run("replay", "status", str(replay_id))
@@ -91,7 +93,7 @@ def test_a_replay_goes_on_after_its_daemon_and_its_runs_are_killed(running_stack
 
     wait_until(lambda: any(day["is_finished"] for day in state()["days"]), 240, "the first days are rebuilt", 1)  # type: ignore[attr-defined]
     finished = {day["day"]: day["run_id"] for day in state()["days"] if day["is_finished"]}  # type: ignore[attr-defined]
-    kill(stack, "daemon")
+    kill_service("daemon", stack.processes()["daemon"]["pid"])
     started = time.monotonic()
     wait_until(lambda: state()["state"] == "done", 300, "the replay is done", 1)
     print(f"done {time.monotonic() - started:.0f} s after the second kill")

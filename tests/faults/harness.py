@@ -1,12 +1,17 @@
-"""One run: a producer of good events, one of poison, and a reader beside the faults; then heal, drain, and the verdict.
+"""One run: a producer of good events, one of downloads, one of poison, and a reader beside the faults; then heal, drain, and the verdict.
 
 Without faults it must pass as well.
 """
 
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import httpx
+import psutil
+
+from tests.e2e.inlet_load import InletLoad
 from tests.e2e.stack import CommandError
 from tests.faults.nemesis import Fault, Nemesis
 from tests.faults.poison import PoisonProducer
@@ -30,7 +35,7 @@ def run_faults(
     calm_seconds: float = 0.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
-    """The verdict; a fault that is not healed in time, or a drain that does not end, is its `problem`.
+    """The verdict; a fault that is not healed in time, a client that is not answered, or a drain that does not end is its `problem`.
 
     `folder` gets the journal, to which earlier runs on the same stack have added. `calm_seconds`: how long to go on without faults
     before the first one; with a limit in the mix, until that is sent.
@@ -42,27 +47,30 @@ def run_faults(
     reader = ConcurrentReader(stack.endpoints["analytics"], stack.endpoints["read_key"])
     nemesis = Nemesis(stack, faulty.crash_points_dir, faulty.disk, progress)
     poison = PoisonProducer(stack.endpoints["kafka"], mix.rate * mix.poison)
+    downloads = InletLoad(stack, f"fault-{seed}", seed)
     producer.start()
     poison.start()
     reader.start()
     problem = ""
     try:
         if mix.limit is None:
-            nemesis.wait(calm_seconds)
+            time.sleep(calm_seconds)
         else:
             producer.wait(LIMIT_SECONDS)
         nemesis.run(schedule)
-    except (CommandError, subprocess.SubprocessError) as error:
-        problem = str(error)
+    except (CommandError, subprocess.SubprocessError, httpx.HTTPError, psutil.Error) as error:
+        problem = repr(error)
     try:
         progress("waiting for the last answers")
         poison.finish()
+        downloads.finish()
         producer.finish(ANSWER_SECONDS)
         progress("draining")
         stack.settle(DRAIN_SECONDS)
     except (AssertionError, subprocess.SubprocessError) as error:
-        problem = problem or str(error)
+        problem = problem or repr(error)
     readings = reader.finish()
     verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)
+    verdict.downloads = downloads.published()
     verdict.problem = problem
     return verdict

@@ -19,7 +19,7 @@ SEED = int(os.environ.get("FAULT_SEED", "20261125"))
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
 RATE = 300.0
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(5400)]
 
 
 def report(verdict: Verdict) -> None:

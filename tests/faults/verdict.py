@@ -39,13 +39,16 @@ class Verdict:
     answers_read: int
     publications_read: int
     faults: list[dict[str, Any]] = field(default_factory=list)
+    downloads: tuple[int, int, int] = (0, 0, 0)
+    """Sent straight to Kafka, and of these rows and distinct ids in silver."""
     problem: str = ""
 
     @property
     def ok(self) -> bool:
         """Nothing lost, double, invented or wrong, and the run came to its end."""
         found = (self.lost, self.double, self.invented, self.wrong_cells, self.checker, self.contradictions)
-        return not any(found) and not self.problem and self.acknowledged > 0
+        is_each_download_once = len(set(self.downloads)) == 1
+        return not any(found) and is_each_download_once and not self.problem and self.acknowledged > 0
 
     @property
     def slowest_recovery_seconds(self) -> float:
@@ -107,7 +110,8 @@ def judge(
     intents, receipts = read_journal(folder / "intents.ndjson"), read_journal(folder / "receipts.ndjson")
     acknowledged = {line["event_id"] for line in receipts}
     rows = stack.published_rows(
-        "select event_id, count(*) from lake.silver.events where app_id = $1 group by all", app_id
+        "select event_id, count(*) from lake.silver.events where app_id = $1 and family = 'engagement' group by all",
+        app_id,
     )
     gold = stack.published_rows(
         "select window_start, event_type, platform, event_count, unique_users from lake.gold.agg_hour_events"

@@ -13,7 +13,7 @@ from streaming.settings import StreamingSettings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def test_it_compares_a_late_version_with_an_early_one_and_a_date_with_what_it_would_fill(

@@ -97,6 +97,8 @@ def test_a_verdict_over_nothing_is_not_ok() -> None:
     assert Verdict(**counts, acknowledged=1, **nothing).ok  # type: ignore[arg-type]
     for name in nothing:
         assert not Verdict(**counts, acknowledged=1, **nothing | {name: ["x"]}).ok  # type: ignore[arg-type]
+    assert not Verdict(**counts, acknowledged=1, **nothing, downloads=(2, 1, 1)).ok  # type: ignore[arg-type]
+    assert not Verdict(**counts, acknowledged=1, **nothing, downloads=(2, 3, 2)).ok  # type: ignore[arg-type]
     assert not Verdict(**counts, acknowledged=1, **nothing, problem="not drained").ok  # type: ignore[arg-type]
 
 

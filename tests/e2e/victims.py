@@ -1,0 +1,45 @@
+"""Processes of a running stack, and the signals that are sent to them."""
+
+import os
+import signal
+from contextlib import suppress
+
+import psutil
+
+# Killed alone, their children would go on for a moment: the JVM of a driver, the backends of PostgreSQL.
+WITH_CHILDREN = ("land_bronze", "realtime_windows", "postgres")
+
+
+def kill_service(name: str, pid: int) -> None:
+    """kill -9 of a service, with its children where these would outlive it; a fork server alone (its runs go with it)."""
+    if name in WITH_CHILDREN:
+        signal_tree(pid, signal.SIGKILL)
+    else:
+        send_signal(pid, signal.SIGKILL)
+
+
+def signal_tree(pid: int, number: signal.Signals) -> None:
+    """Signals a process and its children at once. One that is gone is none."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        send_signal(process.pid, number)
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Signals one process; one that is gone is none."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def find_run(fork_server_pid: int) -> int | None:
+    """A Dagster run in progress: a child of the fork server."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(fork_server_pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if child.name() == "dagster":
+                    return int(child.pid)
+    return None
