@@ -9,7 +9,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 OWNERS = ["team:data-platform"]
 TAG_NAMES = ("layer", "cadence", "pii")
 PUBLISHED = "published"  # prefix of the keys of published tables that models read
-PUBLISHED_SOURCES = ("published", "published_silver")  # the dbt sources that they are
+PUBLISHED_SCHEMA = "published_"  # before the layer: the schema of the sources that they are
 BRONZE_EVENTS = dg.AssetKey(["bronze", "events"])
 
 
@@ -20,9 +20,9 @@ class TidemarkTranslator(DagsterDbtTranslator):
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """`[schema, table]`."""
+        """`[layer, table]`."""
         name = dbt_resource_props.get("identifier") or dbt_resource_props.get("alias") or dbt_resource_props["name"]
-        return dg.AssetKey([dbt_resource_props["schema"], name])
+        return dg.AssetKey([dbt_resource_props["schema"].removeprefix(PUBLISHED_SCHEMA), name])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """The dbt group, `engagement` when none is given."""
@@ -47,10 +47,7 @@ class DefinitionTranslator(TidemarkTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """As above, except for published tables read as sources."""
         key = super().get_asset_key(dbt_resource_props)
-        is_published = (
-            dbt_resource_props["resource_type"] == "source" and dbt_resource_props["source_name"] in PUBLISHED_SOURCES
-        )
-        return key.with_prefix(PUBLISHED) if is_published else key
+        return key.with_prefix(PUBLISHED) if dbt_resource_props["schema"].startswith(PUBLISHED_SCHEMA) else key
 
 
 def merge_published(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -21,7 +21,7 @@ with hours as (
         event_hour,
         sum(event_count) as event_count,
         count(distinct user_id) as unique_users
-    from {{ source("published", "user_hours_at_base") }}
+    from {{ source("published_gold", "user_hours_at_base") }}
     where
         {{ on_window_days("event_date") }}
         and not ({{ in_window("event_hour") }})

@@ -69,7 +69,7 @@ parts as (
         event_hour,
         0 as event_count,
         unique_users
-    from {{ source("published", "hours_at_base") }}
+    from {{ source("published_gold", "hours_at_base") }}
     where
         {{ on_window_days("event_date") }}
         and {{ in_growing_hours("event_hour") }}

@@ -82,7 +82,7 @@ select
     untouched.event_hour,
     untouched.event_count,
     untouched.unique_users
-from {{ source("published", "five_minutes_at_base") }} as untouched
+from {{ source("published_gold", "five_minutes_at_base") }} as untouched
 anti join touched
     on untouched.app_id = touched.app_id
         and untouched.family = touched.family

@@ -24,7 +24,7 @@ parts as (
         event_date,
         event_count,
         unique_users
-    from {{ source("published", "days_at_base") }}
+    from {{ source("published_gold", "days_at_base") }}
     where {{ on_growing_days("event_date") }}
     union all
     select
@@ -47,7 +47,7 @@ parts as (
         0 as event_count,
         1 as unique_users
     from new_users
-    anti join {{ source("published", "user_hours_at_base") }} as known
+    anti join {{ source("published_gold", "user_hours_at_base") }} as known
         on new_users.app_id = known.app_id
             and new_users.family = known.family
             and new_users.event_type = known.event_type

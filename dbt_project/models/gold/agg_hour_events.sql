@@ -21,7 +21,7 @@ with parts as (
         event_hour,
         event_count,
         unique_users
-    from {{ source("published", "hours_at_base") }}
+    from {{ source("published_gold", "hours_at_base") }}
     where
         {{ on_window_days("event_date") }}
         and {{ in_growing_hours("event_hour") }}

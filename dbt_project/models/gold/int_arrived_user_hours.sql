@@ -23,7 +23,7 @@ published as (
         event_type,
         event_hour,
         event_count
-    from {{ source("published", "user_hours_at_base") }}
+    from {{ source("published_gold", "user_hours_at_base") }}
     where
         {{ on_window_days("event_date") }}
         and {{ in_growing_hours("event_hour") }}

@@ -20,7 +20,7 @@ select
     published.event_date,
     published.event_hour,
     published.event_count
-from {{ source("published", "user_hours_at_base") }} as published
+from {{ source("published_gold", "user_hours_at_base") }} as published
 anti join {{ ref("fct_user_hours") }} as built
     on published.app_id = built.app_id
         and published.family = built.family
@@ -41,7 +41,7 @@ select
     event_date,
     event_hour,
     event_count
-from {{ source("published", "user_hours_at_base") }}
+from {{ source("published_gold", "user_hours_at_base") }}
 where
     {{ on_window_days("event_date") }}
     and not ({{ in_window("event_hour") }})

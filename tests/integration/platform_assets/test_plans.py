@@ -27,16 +27,19 @@ pytestmark = pytest.mark.integration
 T0 = datetime(2026, 1, 5, 10, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DAYS = ReplayRange(T0 - 10 * HOUR, T0 + 38 * HOUR)
+COUNTED_ONCE = '- {name: counted_once, data_type: bigint, description: "Each event once."}'
 CHANGED = {
-    "models/gold/agg_5min_events.sql": (
-        "count(*) as event_count",
-        "2 * count(*) as event_count,\n    count(*) as counted_once",
-    ),
-    "models/gold/agg_5min_events.yml": (
-        "      - {name: unique_users,",
-        '      - {name: counted_once, data_type: bigint, description: "Each event once."}\n      - {name: unique_users,',
-    ),
-    "models/gold/agg_hour_events.sql": ("group by app_id", "where event_type <> 'like'\ngroup by app_id"),
+    # A new column, of built windows and of those that stay as published, where the lake has none of that name yet.
+    "models/gold/agg_5min_events.sql": {
+        "count(*) as event_count": "2 * count(*) as event_count,\n    count(*) as counted_once",
+        "untouched.event_count": "untouched.event_count,\n    untouched.counted_once",
+    },
+    "models/gold/agg_5min_events.yml": {"- {name: unique_users,": f"{COUNTED_ONCE}\n      - {{name: unique_users,"},
+    "models/gold/published.yml": {
+        'that nothing arrived in. One row per application, family, event type, platform and window."\n        columns:': 'of changed code."\n'
+        f"        columns:\n          {COUNTED_ONCE}"
+    },
+    "models/gold/agg_hour_events.sql": {"group by app_id": "where event_type <> 'like'\ngroup by app_id"},
 }
 
 
