@@ -14,10 +14,10 @@ CHECKS: list[tuple[str, list[str], str]] = [
     ("ruff", ["ruff", "check", "."], "."),
     ("mypy", ["mypy"], "."),
     ("import rules", ["lint-imports", "--no-cache"], "."),
-    ("tests collect", ["pytest", "--collect-only", "--quiet"], "."),
     ("dbt parse", ["dbt", "parse", "--profiles-dir", ".", "--quiet", "--warn-error"], "dbt_project"),
     ("sqlfluff", ["sqlfluff", "lint", "dbt_project/models"], "."),
     ("dagster", ["dagster", "definitions", "validate", "-m", "platform_assets.definitions"], "."),
+    ("tests collect", ["pytest", "--collect-only", "--quiet"], "."),
 ]
 OUTPUT_LINES = 60
 
