@@ -53,6 +53,14 @@ def test_a_window_without_records_builds_empty_tables(inputs: Inputs) -> None:
     assert all(build.rows(f"select count(*) from {table}") == [(0,)] for table in TABLES)
 
 
+def test_a_table_that_is_not_published_yet_is_read_as_an_empty_one(inputs: Inputs) -> None:
+    build = run_dbt(inputs, "first", *build_arguments(), TIDEMARK_BUILD_SNAPSHOT="0")
+
+    assert build.success, build.output
+    users = build.rows("select count(distinct user_id) from gold.fct_user_hours where event_date = '2026-01-01'")
+    assert build.rows("select count(distinct user_id) from staging.int_user_hours") == users
+
+
 def test_building_leaves_the_lake_as_it_was(inputs: Inputs, built: Build) -> None:
     del built
     with open_lake(inputs.settings) as lake:

@@ -181,6 +181,12 @@ PLANTED = {
         "1",
         "assert_hours_count_every_event",
     ),
+    "a day counts a user again who is known in another of its hours": (
+        "models/gold/agg_day_events.sql",
+        "and new_users.user_id = known.user_id",
+        "and new_users.user_id = known.user_id || known.event_hour",
+        "assert_growing_days_add_their_new_users",
+    ),
     "windows count arrivals alone": (
         "models/gold/agg_5min_events.sql",
         "semi join touched",
@@ -200,7 +206,7 @@ PLANTED = {
 def test_a_planted_bug_fails_the_build(lakehouse: Lakehouse, tmp_path: Path, bug: str) -> None:
     file, right, wrong, check = PLANTED[bug]
     world, builder = World(lakehouse.settings, lakehouse.engine), lakehouse.builder
-    tick(lakehouse, world, [engagement(0), engagement(1, user="u2", minutes=20)])
+    tick(lakehouse, world, [engagement(0), engagement(1, user="u2", minutes=20), engagement(5, user="u3", minutes=70)])
     world.land(engagement(2), engagement(3, event_id="e0"), engagement(4, user="u3", minutes=20))
     plan = builder.plan(Window((HOUR,)), "bug", grows_by="arrival")
     assert plan.cutoffs

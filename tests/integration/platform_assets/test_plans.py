@@ -27,6 +27,7 @@ pytestmark = pytest.mark.integration
 T0 = datetime(2026, 1, 5, 10, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DAYS = ReplayRange(T0 - 10 * HOUR, T0 + 38 * HOUR)
+STAYING = 'windows of growing hours that nothing arrived in. One row per application, family, event type, platform and window."\n'
 COUNTED_ONCE = '- {name: counted_once, data_type: bigint, description: "Each event once."}'
 CHANGED = {
     # A new column, of built windows and of those that stay as published, where the lake has none of that name yet.
@@ -36,8 +37,7 @@ CHANGED = {
     },
     "models/gold/agg_5min_events.yml": {"- {name: unique_users,": f"{COUNTED_ONCE}\n      - {{name: unique_users,"},
     "models/gold/published.yml": {
-        'that nothing arrived in. One row per application, family, event type, platform and window."\n        columns:': 'of changed code."\n'
-        f"        columns:\n          {COUNTED_ONCE}"
+        f"{STAYING}        columns:\n": f"{STAYING}        columns:\n          {COUNTED_ONCE}\n"
     },
     "models/gold/agg_hour_events.sql": {"group by app_id": "where event_type <> 'like'\ngroup by app_id"},
 }
