@@ -42,6 +42,18 @@ _GOLD = {
     "agg_hour_events": "event_hour = $event_hour",
     "agg_day_events": "true",
 }
+_DOWNLOAD_ERRORS = """
+select cells.window_start, cells.window_end, cells.event_count, cells.region, cells.error_code
+from lake.silver.events as events
+inner join lake.gold.agg_hour_download_errors as cells
+    on events.app_id = cells.app_id
+    and events.event_date = cells.event_date
+    and events.event_hour = cells.event_hour
+    and events.payload ->> '$.user_context.region' = cells.region
+    and coalesce(events.payload ->> '$.download.error_code', 'none') = cells.error_code
+where events.event_date = $event_date
+    and events.kafka_topic = $topic and events.kafka_partition = $partition and events.kafka_offset = $offset
+"""
 _PUBLICATIONS = """
 select publication_id, cause, published_at, highest_offsets
 from lake.operations.publications
@@ -106,10 +118,34 @@ class LakeRows:
                 f"select {columns} from lake.gold.{table} {_CELL} and {condition}", parameters
             ).fetchall()
             cells += [GoldCell(table, start, end, count, dimensions) for start, end, count in rows]
+        cells += self._download_cells(copy, row)
         user = {**dimensions, "event_date": copy.event_date, "event_hour": copy.event_hour, "user_id": row.user_id}
         query = f"select event_hour, event_count from lake.gold.fct_user_hours {_CELL} and event_hour = $event_hour and user_id = $user_id"
         rows = self._session.execute(query, user).fetchall()
         return cells + [GoldCell("fct_user_hours", hour, None, count, dimensions) for hour, count in rows]
+
+    def _download_cells(self, copy: Copy, row: SilverRow) -> list[GoldCell]:
+        """A download's cell by region and error code; both stand in its payload alone."""
+        if row.family != "download":
+            return []
+        place = copy.coordinates
+        values = {
+            "topic": place.topic,
+            "partition": place.partition,
+            "offset": place.offset,
+            "event_date": copy.event_date,
+        }
+        rows = self._session.execute(_DOWNLOAD_ERRORS, values).fetchall()
+        return [
+            GoldCell(
+                "agg_hour_download_errors",
+                start,
+                end,
+                count,
+                {"app_id": copy.app_id, "region": region, "error_code": code},
+            )
+            for start, end, count, region, code in rows
+        ]
 
     def _publications_of(self, copy: Copy) -> list[PublicationRead]:
         """Those that built the record's hour and had read up to it."""

@@ -7,6 +7,7 @@ rejected coordinates go back to DuckDB: they are few.
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 import duckdb
 
@@ -31,18 +32,20 @@ def write_rejected_bodies(
 ) -> int:
     """Makes the table rejected_bodies(kafka_topic, kafka_partition, kafka_offset) for the days of the steps; returns its size.
 
-    And avro_users(kafka_topic, kafka_partition, kafka_offset, user_id): whose the valid bodies in Avro are, which SQL cannot read.
+    And avro_facts(kafka_topic, kafka_partition, kafka_offset, user_id, region, error_code, status): what gold counts of the valid bodies in
+    Avro, which SQL cannot read.
     """
     session.execute(
         "create or replace temp table rejected_bodies (kafka_topic varchar, kafka_partition integer, kafka_offset bigint)"
     )
     session.execute(
-        "create or replace temp table avro_users (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, user_id varchar)"
+        "create or replace temp table avro_facts (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, "
+        "user_id varchar, region varchar, error_code varchar, status varchar)"
     )
     rejected: list[tuple[str, int, int]] = []
     for first_day, last_day in steps:
         result = session.execute(queries.load("good_bodies"), {"first_day": first_day, "last_day": last_day})
-        users: list[tuple[str, int, int, str]] = []
+        facts: list[tuple[str, int, int, str, str, str | None, str]] = []
         while rows := result.fetchmany(FETCH_ROWS):
             for topic, partition, offset, contract, event_type, is_filed, value in rows:
                 is_avro = value is not None and avro_wire.is_avro(contract, value)
@@ -50,10 +53,15 @@ def write_rejected_bodies(
                 if not (is_filed and is_valid(contract, event_type, body)):
                     rejected.append((topic, partition, offset))
                 elif is_avro:
-                    users.append((topic, partition, offset, json.loads(body)["user_id"]))
-        _insert(session, "avro_users", users)  # not before: another statement ends the result
+                    facts.append((topic, partition, offset, *_download_facts(json.loads(body))))
+        _insert(session, "avro_facts", facts)  # not before: another statement ends the result
     _insert(session, "rejected_bodies", rejected)
     return len(rejected)
+
+
+def _download_facts(body: dict[str, Any]) -> tuple[str, str, str | None, str]:
+    download = body["download"]
+    return body["user_id"], body["user_context"]["region"], download.get("error_code"), download["status"]
 
 
 def _insert(session: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:

@@ -16,7 +16,7 @@ from storage.verification.report import Finding
 ROWS_PER_STEP = 500_000
 """About 250 bytes a row without the raw value: a step fits the default memory limit of 1 GB with its joins."""
 
-GOLD_TABLES = ("fct_user_hours", "agg_5min_events", "agg_hour_events", "agg_day_events")
+GOLD_TABLES = ("fct_user_hours", "agg_5min_events", "agg_hour_events", "agg_day_events", "agg_hour_download_errors")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ with days as (
     select distinct event_date, 0 as row_count from lake.gold.agg_hour_events
     union all
     select distinct event_date, 0 as row_count from lake.gold.agg_day_events
+    union all
+    select distinct event_date, 0 as row_count from lake.gold.agg_hour_download_errors
 )
 select event_date, sum(row_count)::bigint as row_count
 from days

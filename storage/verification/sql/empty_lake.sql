@@ -32,6 +32,10 @@ create table lake.gold.agg_5min_events (
 );
 create table lake.gold.agg_hour_events as from lake.gold.agg_5min_events;
 create table lake.gold.agg_day_events as select * exclude (event_hour) from lake.gold.agg_5min_events;
+create table lake.gold.agg_hour_download_errors (
+    app_id varchar, region varchar, error_code varchar, window_start timestamptz, window_end timestamptz, event_date date,
+    event_hour timestamptz, event_count bigint, success_count bigint, failed_count bigint, cancelled_count bigint
+);
 create table lake.operations.publications (
     publication_id bigint, hours timestamptz[], base_publication_id bigint, bronze_version bigint, highest_offsets varchar
 );

@@ -8,7 +8,10 @@ with landed as (
         bronze.value,
         md5(bronze.value) as payload_hash,
         json_text(bronze.value) as body,
-        avro_users.user_id as avro_user_id,
+        avro_facts.user_id as avro_user_id,
+        avro_facts.region as avro_region,
+        avro_facts.error_code as avro_error_code,
+        avro_facts.status as avro_status,
         rejected.kafka_offset is not null as is_body_rejected
     from bronze
     left join cutoffs on bronze.event_hour = cutoffs.event_hour
@@ -16,15 +19,15 @@ with landed as (
         on bronze.kafka_topic = rejected.kafka_topic
         and bronze.kafka_partition = rejected.kafka_partition
         and bronze.kafka_offset = rejected.kafka_offset
-    left join avro_users
-        on bronze.kafka_topic = avro_users.kafka_topic
-        and bronze.kafka_partition = avro_users.kafka_partition
-        and bronze.kafka_offset = avro_users.kafka_offset
+    left join avro_facts
+        on bronze.kafka_topic = avro_facts.kafka_topic
+        and bronze.kafka_partition = avro_facts.kafka_partition
+        and bronze.kafka_offset = avro_facts.kafka_offset
     where bronze.event_date between getvariable('first_day') and getvariable('last_day')
         and bronze.dlq_stage is distinct from 'consumer'
 )
 select
-    landed.* exclude (value, body, avro_user_id, is_landed_in_time),
+    landed.* exclude (value, body, avro_user_id, avro_region, avro_error_code, avro_status, is_landed_in_time),
     coalesce(landed.is_landed_in_time, false) as is_due,
     landed.rejection_reason as reason,
     case
@@ -49,6 +52,10 @@ select
         else stripped(landed.body ->> '$.user_id')
     end as user_id,
     case when family_of(landed.contract) = 'engagement' then landed.body ->> '$.platform' end as platform,
+    case when family_of(landed.contract) = 'download' then coalesce(landed.avro_region, landed.body ->> '$.user_context.region') end as region,
+    case when family_of(landed.contract) = 'download' then coalesce(landed.avro_error_code, landed.body ->> '$.download.error_code', 'none') end
+        as error_code,
+    case when family_of(landed.contract) = 'download' then coalesce(landed.avro_status, landed.body ->> '$.download.status') end as status,
     verdicts.payload_differs,
     verdicts.winner_topic,
     verdicts.winner_partition,

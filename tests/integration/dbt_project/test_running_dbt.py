@@ -18,6 +18,7 @@ TABLES = (
     "gold.agg_5min_events",
     "gold.agg_hour_events",
     "gold.agg_day_events",
+    "gold.agg_hour_download_errors",
 )
 
 

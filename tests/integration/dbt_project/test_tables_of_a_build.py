@@ -1,7 +1,7 @@
 """What a build's tables hold, for a bronze that takes every branch. Needs PostgreSQL, Delta and dbt; no broker, no Spark."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,6 +85,36 @@ def test_other_families_keep_what_is_no_column_as_payload(
 
     assert (*columns, json.loads(payload)) == expected
     assert platform is None
+
+
+@pytest.mark.feature("S4-18")
+def test_downloads_are_counted_by_region_and_error_code(built: Build) -> None:
+    outcomes: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    events = built.rows("select app_id, event_hour, payload from silver.events where family = 'download'")
+    for app_id, hour, payload in events:
+        body = json.loads(payload)
+        code = body["download"].get("error_code")
+        key = (app_id, body["user_context"]["region"], "none" if code is None else code, hour)
+        outcomes[key][body["download"]["status"]] += 1
+
+    assert any(code != "none" for _, _, code, _ in outcomes)
+    cells = built.rows(
+        "select app_id, region, error_code, event_hour, window_start, window_end, "
+        "event_count, success_count, failed_count, cancelled_count "
+        "from gold.agg_hour_download_errors"
+    )
+    assert {(*cell[:4],): cell[4:] for cell in cells} == {
+        key: (
+            key[3],
+            key[3] + timedelta(hours=1),
+            counts.total(),
+            counts["success"],
+            counts["failed"],
+            counts["cancelled"],
+        )
+        for key, counts in outcomes.items()
+    }
+    assert len(cells) == len(outcomes)
 
 
 @pytest.mark.feature("S0-9")

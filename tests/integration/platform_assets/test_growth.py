@@ -19,7 +19,7 @@ from platform_assets.windows import Window
 from storage.lake import open_lake
 from storage.settings import StorageSettings
 from tests.fixtures.lakehouse import DBT_DIR, DbtInProcess, Lakehouse, open_lakehouse
-from tests.integration.verification.rows import HOUR, avro_download, engagement
+from tests.integration.verification.rows import HOUR, avro_download, engagement, json_download
 from tests.integration.verification.world import StampedRow, World
 
 pytestmark = pytest.mark.integration
@@ -53,6 +53,7 @@ def commits(schema_id: int) -> list[list[StampedRow]]:
             engagement(9, minutes=1, user="u1"),
             engagement(10, minutes=30, user="u9"),
             engagement(11, event_id="bad", value=b"{"),
+            json_download(0, kafka_partition=1, event_id="j0"),
             avro_download(12, schema_id, cut_bytes=3),
             avro_download(13, schema_id, user="u7"),
             engagement(14, event_id="recovered-0", redrive_of="events.dlq.v1/0/0"),
@@ -68,6 +69,8 @@ def commits(schema_id: int) -> list[list[StampedRow]]:
             engagement(18, event_id="e16", minutes=40, user="u4"),
             engagement(19, event_id="e9", minutes=1, user="u1"),
             engagement(20, minutes=80, user="u5"),
+            json_download(1, kafka_partition=1, event_id="j1"),
+            json_download(2, kafka_partition=1, event_id="j2", region="US"),
         ],
     ]
 
@@ -187,6 +190,12 @@ PLANTED = {
         "and new_users.user_id = known.user_id || known.event_hour",
         "assert_growing_days_add_their_new_users",
     ),
+    "downloads forget what is published": (
+        "models/gold/agg_hour_download_errors.sql",
+        'and {{ in_growing_hours("event_hour") }}',
+        "and false",
+        "assert_download_errors_add_up_to_hours",
+    ),
     "windows count arrivals alone": (
         "models/gold/agg_5min_events.sql",
         "semi join touched",
@@ -206,8 +215,12 @@ PLANTED = {
 def test_a_planted_bug_fails_the_build(lakehouse: Lakehouse, tmp_path: Path, bug: str) -> None:
     file, right, wrong, check = PLANTED[bug]
     world, builder = World(lakehouse.settings, lakehouse.engine), lakehouse.builder
-    tick(lakehouse, world, [engagement(0), engagement(1, user="u2", minutes=20), engagement(5, user="u3", minutes=70)])
-    world.land(engagement(2), engagement(3, event_id="e0"), engagement(4, user="u3", minutes=20))
+    tick(
+        lakehouse,
+        world,
+        [engagement(0), engagement(1, user="u2", minutes=20), engagement(5, user="u3", minutes=70), json_download(6)],
+    )
+    world.land(engagement(2), engagement(3, event_id="e0"), engagement(4, user="u3", minutes=20), json_download(7))
     plan = builder.plan(Window((HOUR,)), "bug", grows_by="arrival")
     assert plan.cutoffs
     project = tmp_path / "project"

@@ -67,6 +67,7 @@ def both(storage_settings: StorageSettings) -> Iterator[Both]:
 @pytest.mark.feature("S4-4")
 @pytest.mark.feature("S4-5")
 @pytest.mark.feature("S4-6")
+@pytest.mark.feature("S4-18")
 def test_closed_minutes_equal_gold_and_a_planted_bug_is_named(both: Both) -> None:
     at = HOUR + 3 * MINUTE
     ordinary = mixed(11, 300)
@@ -138,17 +139,20 @@ def assert_rollups(bench: Both) -> None:
     assert sum(window.failed_count for window in by_region) == sum(
         body["download"]["status"] == "failed" for body in bodies
     )
-    by_minute = read_windows(engine, Breakdown.CONTENT, Grain.MINUTE, HOUR, end, by=("content_id",))
-    sliding = read_sliding(engine, Breakdown.CONTENT, HOUR, end, by=("content_id",))
-    assert {window.window_end for window in sliding} == {
-        window.window_start + n * MINUTE for window in by_minute for n in range(1, 6)
-    }
-    for window in sliding:
-        cells = [
-            c for c in by_minute if c.keys == window.keys and window.window_start <= c.window_start < window.window_end
-        ]
-        assert window.event_count == sum(cell.event_count for cell in cells)
-    assert {window.state for window in by_minute} == {State.CLOSED}
+    for keys in (("content_id",), ("region",), ("content_id", "region")):
+        by_minute = read_windows(engine, Breakdown.CONTENT, Grain.MINUTE, HOUR, end, by=keys)
+        sliding = read_sliding(engine, Breakdown.CONTENT, HOUR, end, by=keys)
+        assert {(window.keys, window.window_end) for window in sliding} == {
+            (window.keys, window.window_start + n * MINUTE) for window in by_minute for n in range(1, 6)
+        }
+        for window in sliding:
+            cells = [
+                c
+                for c in by_minute
+                if c.keys == window.keys and window.window_start <= c.window_start < window.window_end
+            ]
+            assert window.event_count == sum(cell.event_count for cell in cells)
+        assert {window.state for window in by_minute} == {State.CLOSED}
     assert {window.state for window in read_windows(engine, Breakdown.EVENTS, Grain.DAY, HOUR, end)} == {State.OPEN}
 
 

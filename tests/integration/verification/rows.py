@@ -38,6 +38,22 @@ def generic(kafka_offset: int, *, minutes: int = 10, user: str = "u1", **changes
     return StampedRow(kafka_offset=kafka_offset, **fields)
 
 
+def json_download(kafka_offset: int, *, region: str = "EU", **changes: Any) -> StampedRow:
+    """A download that failed, as JSON, ten minutes after HOUR."""
+    body = download(event_id=changes.get("event_id", f"d{kafka_offset}"))
+    body["user_context"]["region"] = region
+    body["download"] |= {"status": "failed", "error_code": "CDN_TIMEOUT"}
+    fields: dict[str, Any] = {
+        "event_type": "download",
+        "contract": "download/1",
+        "event_id": f"d{kafka_offset}",
+        "occurred_at": HOUR + timedelta(minutes=10),
+        "value": _json(**body),
+        **changes,
+    }
+    return StampedRow(kafka_offset=kafka_offset, **fields)
+
+
 def avro_download(
     kafka_offset: int, schema_id: int, *, cut_bytes: int = 0, user: str = "u1", **changes: Any
 ) -> StampedRow:

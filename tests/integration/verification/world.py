@@ -173,6 +173,7 @@ class World:
                 "silver.quarantine",
                 "silver.redrives",
                 "gold.fct_user_hours",
+                "gold.agg_hour_download_errors",
                 *_HOURLY,
             ):
                 lake.execute(
@@ -256,6 +257,7 @@ def _with_stamp(row: StampedRow, stamp: datetime) -> StampedRow:
 def build(rows: Sequence[StampedRow], wanted: set[datetime]) -> dict[str, list[dict[str, Any]]]:
     """The rows of the wanted hours of every table but the daily one, from the rules' text."""
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    downloads: list[StampedRow] = []
     valid = [row for row in rows if _reason(row) is None and row.dlq_stage is None]
     for row in rows:
         if row.event_hour not in wanted or row.dlq_stage == "consumer":
@@ -276,7 +278,9 @@ def build(rows: Sequence[StampedRow], wanted: set[datetime]) -> dict[str, list[d
             tables["silver.duplicates"].append(_duplicate(row, min(earlier, key=lambda other: other.landed_order)))
         else:
             tables["silver.events"].append(_event(row))
+            downloads += [row] if row.contract == "download/1" else []
     _aggregate(tables)
+    tables["gold.agg_hour_download_errors"] = _download_errors(downloads)
     return tables
 
 
@@ -380,6 +384,27 @@ def _aggregate(tables: dict[str, list[dict[str, Any]]]) -> None:
                 | {"window_start": start, "window_end": end, "event_date": hour.date(), "event_hour": hour}
                 | {"event_count": len(seen), "unique_users": len(set(seen))}
             )
+
+
+def _download_errors(downloads: Sequence[StampedRow]) -> list[dict[str, Any]]:
+    """Gold's cells by region and error code."""
+    outcomes: dict[tuple[str, datetime, str, str], Counter[str]] = defaultdict(Counter)
+    for row in downloads:
+        body = _document(row)
+        code = body["download"].get("error_code") or "none"
+        outcomes[row.app_id, row.event_hour, body["user_context"]["region"], code][body["download"]["status"]] += 1
+    return [
+        {
+            "app_id": app,
+            "region": region,
+            "error_code": code,
+            "window_start": hour,
+            "window_end": hour + timedelta(hours=1),
+        }
+        | {"event_date": hour.date(), "event_hour": hour, "event_count": counts.total()}
+        | {f"{status}_count": counts[status] for status in ("success", "failed", "cancelled")}
+        for (app, hour, region, code), counts in outcomes.items()
+    ]
 
 
 def _insert_days(lake: Any, hours: Sequence[datetime]) -> None:
