@@ -18,6 +18,7 @@ from platform_assets.build import Builder, Outcome
 from platform_assets.windows import Window
 from storage.lake import open_lake
 from storage.settings import StorageSettings
+from storage.tracing.way import trace
 from tests.fixtures.lakehouse import DBT_DIR, DbtInProcess, Lakehouse, open_lakehouse
 from tests.integration.verification.rows import HOUR, avro_download, engagement, json_download
 from tests.integration.verification.world import StampedRow, World
@@ -120,6 +121,9 @@ def test_growing_hours_give_the_tables_and_restatements_that_whole_ones_give(
     }
     report = world.verify()
     assert report.ok, report.failed
+    [copy] = trace(lakehouse.settings, lakehouse.engine, "j0", "public", kafka=world.kafka).copies
+    [cell] = [cell for cell in copy.gold if cell.table == "agg_hour_download_errors"]
+    assert (cell.dimensions["region"], cell.dimensions["error_code"], cell.event_count) == ("EU", "CDN_TIMEOUT", 2)
     hours = tuple(sorted({row.event_hour for _, row in world.landed}))
     assert lakehouse.builder.publish(Window(hours), cause="code", run_id="whole").publication is None
 
