@@ -49,7 +49,7 @@ inner join lake.gold.agg_hour_download_errors as cells
     on events.app_id = cells.app_id
     and events.event_date = cells.event_date
     and events.event_hour = cells.event_hour
-    and events.payload ->> '$.user_context.region' = cells.region
+    and (events.payload ->> '$.user_context.region') = cells.region
     and coalesce(events.payload ->> '$.download.error_code', 'none') = cells.error_code
 where events.event_date = $event_date
     and events.kafka_topic = $topic and events.kafka_partition = $partition and events.kafka_offset = $offset

@@ -8,9 +8,9 @@ with parts as (
         event_date,
         event_hour,
         1 as event_count,
-        (payload ->> '$.download.status' = 'success')::bigint as success_count,
-        (payload ->> '$.download.status' = 'failed')::bigint as failed_count,
-        (payload ->> '$.download.status' = 'cancelled')::bigint as cancelled_count
+        ((payload ->> '$.download.status') = 'success')::bigint as success_count,
+        ((payload ->> '$.download.status') = 'failed')::bigint as failed_count,
+        ((payload ->> '$.download.status') = 'cancelled')::bigint as cancelled_count
     from {{ ref("events") }}
     where family = 'download'
     union all
