@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from kafka.errors import KafkaError
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 from sqlalchemy import Engine
@@ -183,7 +184,8 @@ class LiveRun:
             if BatchOrderError.__name__ in str(error):
                 raise ConfigurationError(f"the query ended: {_first_line(error)}; {live_guards.RECOVER}")
             raise WindowsFailedError(f"the query ended: {_first_line(error)}")
-        with suppress(OperationalError):  # a database that is away is the running batch's to report
+        # A database that is away is the running batch's to report, and Kafka waits for its next poll.
+        with suppress(OperationalError, KafkaError):
             self._count_dropped()
             self._settle(self._catch_up)
 

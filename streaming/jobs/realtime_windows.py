@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ingestion.contracts import download
@@ -40,6 +41,8 @@ def run(
     storage: StorageSettings, settings: StreamingSettings, progress: LiveProgress, stopping: threading.Event
 ) -> None:
     """Waits for Kafka, starts the query, and watches it until `stopping` is set."""
+    from sqlalchemy.exc import OperationalError
+
     from storage.control.engine import make_engine
     from streaming.kafka_topics import EndOffsetReader, wait_for_topics
     from streaming.live_run import LiveRun
@@ -72,9 +75,11 @@ def run(
         live.check()
         if time.monotonic() >= look_at:
             look_at = time.monotonic() + SCHEMA_LOOK_SECONDS
-            if (found := make_source(engine, storage.topics)) != source:
+            known = source
+            with suppress(OperationalError):  # asked again at the next look
+                source = make_source(engine, storage.topics)
+            if source != known:
                 logger.info("an Avro schema was registered; going on with it")
-                source = found
                 live.restart_with(source, topics[topic], reader.read)
     is_clean = live.stop()
     logger.info("stopped %s", "between two batches" if is_clean else "in a batch, which the next start repeats")

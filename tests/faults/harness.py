@@ -23,6 +23,7 @@ from tests.faults.verdict import Verdict, judge
 ANSWER_SECONDS = 120.0
 DRAIN_SECONDS = 600.0
 LIMIT_SECONDS = 1800.0
+MINUTES_OF_A_DAY = 24 * 60
 
 
 def run_faults(
@@ -47,7 +48,8 @@ def run_faults(
     reader = ConcurrentReader(stack.endpoints["analytics"], stack.endpoints["read_key"])
     nemesis = Nemesis(stack, faulty.crash_points_dir, faulty.disk, progress)
     poison = PoisonProducer(stack.endpoints["kafka"], mix.rate * mix.poison)
-    downloads = InletLoad(stack, f"fault-{seed}", seed)
+    # Names and hours of its own: the producer's events are told by theirs.
+    downloads = InletLoad(stack, f"download-{seed}", seed % MINUTES_OF_A_DAY)
     producer.start()
     poison.start()
     reader.start()

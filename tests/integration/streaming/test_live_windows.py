@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 import pytest
+from kafka.errors import KafkaError
 from sqlalchemy import select
 
 from ingestion.contracts.avro_wire import MAGIC, decodable
@@ -97,6 +98,24 @@ def assert_equal_to_gold(bench: LiveBench) -> None:
     assert report.describe()["examples"] == []
     assert report.ok
     assert report.left_out == {"late": 2}
+
+
+@pytest.mark.feature("S0-10")
+def test_a_broker_that_does_not_answer_for_a_while_ends_nothing(live_bench: LiveBench) -> None:
+    live_bench.send([click("before", HOUR, "u1")])
+    run = live_bench.start()
+    live_bench.wait(run)
+    reader = live_bench.reader
+    known, reader._bootstrap_servers = reader._bootstrap_servers, "127.0.0.1:9"  # nobody listens there
+    reader.close()
+    with pytest.raises(KafkaError):
+        reader.read()
+    run.check()
+    reader._bootstrap_servers = known
+    live_bench.send([click("after", HOUR, "u2")])
+    live_bench.wait(run)
+    assert run.stop()
+    assert sum(counts_of(live_bench.engine).values()) == 2
 
 
 @pytest.mark.feature("S0-9")
