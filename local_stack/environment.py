@@ -22,10 +22,13 @@ PREFIX = "TIDEMARK_"
 ORIGIN_VARIABLE = "TIDEMARK_ENV_OF"
 OWN_VARIABLES = ("TIDEMARK_HOME", "TIDEMARK_PORT_OFFSET", "TIDEMARK_CACHE", ORIGIN_VARIABLE)
 BUCKET_VARIABLE = "TIDEMARK_STORAGE_S3_BUCKET"
+# What the JVM's second compiler takes of two processors for its first minutes costs more than its code saves there (decision 32).
+FEW_PROCESSORS = 2
+FIRST_COMPILER_ALONE = "-XX:TieredStopAtLevel=1"
 
 
-def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str, str]:
-    """The values that follow from home and ports alone, and the topics' names: whoever reads the file means this stack's. Pure."""
+def compute(settings: StackSettings, password: str, spark_jars: str, processors: int) -> dict[str, str]:
+    """The values that follow from home, ports and processors, and the topics' names: whoever reads the file means this stack's. Pure."""
     home, ports = settings.home, settings.ports
     server = f"postgresql://tidemark:{password}@{LOOPBACK}:{ports.postgres}"
     return {
@@ -44,6 +47,7 @@ def compute(settings: StackSettings, password: str, spark_jars: str) -> dict[str
         "TIDEMARK_SERVING_HOST": LOOPBACK,
         "TIDEMARK_SERVING_PORT": str(ports.analytics),
         "TIDEMARK_STREAMING_JARS": spark_jars,
+        "TIDEMARK_STREAMING_DRIVER_JAVA_OPTIONS": FIRST_COMPILER_ALONE if processors <= FEW_PROCESSORS else "",
         "TIDEMARK_STREAMING_CHECKPOINT_DIR": str(home / "checkpoints" / "land_bronze"),
         "TIDEMARK_STREAMING_WINDOWS_CHECKPOINT_DIR": str(home / "checkpoints" / "realtime_windows"),
         "TIDEMARK_STREAMING_SCRATCH_DIR": str(home / "spark"),

@@ -153,7 +153,9 @@ def main() -> int:
             server = Postgres(settings.home / "postgres", settings.ports.postgres)
             server.initialise()
             jars = ":".join(str(path) for path in ensure_jars().spark)
-            computed = environment.compute(settings, server.password_file.read_text(), jars)
+            computed = environment.compute(
+                settings, server.password_file.read_text(), jars, processors=os.cpu_count() or 1
+            )
             stack = environment.merge(computed, os.environ)
             environment.write_file(settings.environment_file, stack)
             table = processes.build_table(settings, stack)

@@ -37,7 +37,7 @@ class StreamingSettings(BaseSettings):
     )
     driver_java_options: str = Field(
         default="",
-        description="More options for the driver's JVM, such as -XX:TieredStopAtLevel=1 where it lives for a minute only.",
+        description="More options for the driver's JVM. A local stack on two processors sets -XX:TieredStopAtLevel=1 (decision 32).",
     )
     shuffle_partitions: int = Field(
         default=2, ge=1, le=64, description="Tasks after a shuffle. Stateful queries freeze it into their checkpoint."

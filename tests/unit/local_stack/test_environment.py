@@ -14,7 +14,7 @@ def settings(tmp_path: Path) -> StackSettings:
 
 
 def computed(settings: StackSettings) -> dict[str, str]:
-    return environment.compute(settings, "secret", "a.jar:b.jar")
+    return environment.compute(settings, "secret", "a.jar:b.jar", processors=4)
 
 
 def test_every_address_is_shifted_and_every_folder_is_below_home(settings: StackSettings) -> None:
@@ -37,7 +37,7 @@ def test_what_the_caller_set_wins(settings: StackSettings) -> None:
 def test_values_exported_by_another_stack_are_not_the_callers_own(settings: StackSettings, tmp_path: Path) -> None:
     # Regression: after eval "$(tidemark env)", a second stack with another home would have used the first one's database.
     other = tmp_path / "other.env"
-    environment.write_file(other, environment.compute(StackSettings(home=tmp_path / "other"), "x", ""))
+    environment.write_file(other, environment.compute(StackSettings(home=tmp_path / "other"), "x", "", processors=4))
     exported = {
         **environment.read_file(other),
         environment.ORIGIN_VARIABLE: str(other),
@@ -87,3 +87,10 @@ def test_processes_see_the_stack_and_nothing_of_another(settings: StackSettings)
     assert "TIDEMARK_OTHER" not in inherited
     assert inherited["LANG"] == "C"
     assert inherited["PATH"].endswith(":/bin")
+
+
+def test_few_processors_are_spared_the_second_compiler_unless_the_caller_says_otherwise(tmp_path: Path) -> None:
+    name, settings = "TIDEMARK_STREAMING_DRIVER_JAVA_OPTIONS", StackSettings(home=tmp_path)
+    few, many = (environment.compute(settings, "x", "", processors=number) for number in (2, 3))
+    assert (few[name], many[name]) == ("-XX:TieredStopAtLevel=1", "")
+    assert environment.merge(few, {name: "-Xlog:gc"})[name] == "-Xlog:gc"

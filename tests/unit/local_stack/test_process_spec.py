@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> StackSettings:
 
 
 def build(settings: StackSettings, environ: dict[str, str]) -> list[ProcessSpec]:
-    stack = environment.merge(environment.compute(settings, "secret", ""), environ)
+    stack = environment.merge(environment.compute(settings, "secret", "", processors=4), environ)
     return order_by_dependency(processes.build_table(settings, stack))
 
 

@@ -66,7 +66,7 @@ def test_a_stack_takes_them_as_the_callers_own(tmp_path: Path) -> None:
     settings = StackSettings(home=tmp_path)
     outside = {"KAFKA_BOOTSTRAP_SERVERS": "broker-1:9092", "S3_BUCKET": "mine", "DATABASE_URL": "postgresql://db/x"}
     outside |= {"KAFKA_TOPIC": "a", "KAFKA_DLQ_TOPIC": "b", "AWS_REGION": "eu-central-2", "AWS_PROFILE": "lake"}
-    values = environment.merge(environment.compute(settings, "secret", ""), outside)
+    values = environment.merge(environment.compute(settings, "secret", "", processors=4), outside)
     assert not environment.uses_own_kafka(values, settings)
     assert not environment.uses_own_postgres(values, settings)
     assert values["TIDEMARK_STORAGE_BRONZE_URI"] == "s3://mine/bronze/events"
@@ -76,5 +76,5 @@ def test_a_stack_takes_them_as_the_callers_own(tmp_path: Path) -> None:
 
 
 def test_a_stack_writes_down_its_topics_for_commands_from_other_shells(tmp_path: Path) -> None:
-    values = environment.merge(environment.compute(StackSettings(home=tmp_path), "secret", ""), {})
+    values = environment.merge(environment.compute(StackSettings(home=tmp_path), "secret", "", processors=4), {})
     assert values["TIDEMARK_KAFKA_TOPIC"] == "events.raw.v1"
