@@ -28,7 +28,7 @@ test: check  ## every check and every test
 	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --no-loadscope-reorder --durations=15
 	@$(BIN)/python -m tests.features --brief
 
-test-slow: setup  ## the long suites: kills of a running stack, imports of real files, late events end to end
+test-slow: setup  ## the long suites: kills of a running stack, faults, planted bugs of growing builds, imports of real files
 	@$(BIN)/pytest -m slow --durations=15
 
 fuzz: setup  ## hostile input for FUZZ_SECONDS: the decoder against its reference, the API against its OpenAPI document

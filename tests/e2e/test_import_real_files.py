@@ -127,6 +127,7 @@ def arguments(file: Path, mapping: str, app: str, *more: str) -> list[str]:
     return ["import", str(file), "--mapping", str(MAPPINGS / mapping), "--app", app, *more]
 
 
+@pytest.mark.slow
 def test_the_github_hour(running_stack: Stack) -> None:
     stack, file = running_stack, DATA / "github-events-2015-01-01-00.json.gz"
     expected = count(github_events(file))

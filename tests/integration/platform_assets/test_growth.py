@@ -215,6 +215,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_fails_the_build(lakehouse: Lakehouse, tmp_path: Path, bug: str) -> None:
     file, right, wrong, check = PLANTED[bug]
