@@ -32,7 +32,7 @@ def main() -> int:
         with fault_stack(home / "stack", free_port_offset(), points) as faulty:
             schedule = make_schedule(arguments.seed, arguments.rounds, disk=faulty.disk is not None)
             steady, flood = (
-                Mix(arguments.rate, skewed=0.005),
+                Mix(arguments.rate),
                 Mix(0, late=0.1, late_hours=168, batch_events=500, limit=arguments.flood),
             )
             for number, (faults, mix) in enumerate((((), steady), (schedule, steady), ((), flood))):

@@ -1,8 +1,5 @@
 """The verifiable producer: sends events over HTTP until each is answered, and keeps a journal of tries and promises.
 
-Some clients' clocks are wrong by ten years: what they date back is an event like any other, what they date forward must be refused, and
-is in no journal, so that it would be an invented event if it were published.
-
 Seeded: the same seed makes the same bodies in the same order in each thread, apart from the times, which are of the run. Copies go with
 the same id on purpose, late ones are hours or days old, and each has a user, so that distinct counts can be held against an oracle too.
 """
@@ -12,7 +9,6 @@ import math
 import random
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,23 +24,20 @@ THREADS = 2
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _REQUEST_TIMEOUT_SECONDS = 15.0
-_TEN_YEARS = timedelta(days=3653)
 _EVENT_TYPES = ("like", "comment", "share", "view")
 _PLATFORMS = ("web", "ios", "android")
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What is sent: events per second over all threads, and shares: of copies, of events up to `late_hours` old, of events whose clock is
-    ten years behind or ahead, and beside them of records that are poison. With a `limit` no more than so many events, as fast as they
-    are answered where the rate is 0.
+    """What is sent: events per second over all threads, the share of copies, of events that are up to `late_hours` old, and beside them
+    of records that are poison. With a `limit` no more than so many events, as fast as they are answered where the rate is 0.
     """
 
     rate: float
     copies: float = 0.03
     late: float = 0.02
     late_hours: float = 30.0
-    skewed: float = 0.0
     poison: float = 0.05
     batch_events: int = 25
     limit: int | None = None
@@ -67,7 +60,6 @@ class VerifiableProducer:
         self.receipts = Journal(folder / "receipts.ndjson")
         self.retry_count = 0
         self.acknowledged_count = 0
-        self.refused_count = 0
         self.app_id = ""
         """Whose events they are: said by the first answer."""
 
@@ -128,8 +120,6 @@ class VerifiableProducer:
     def _make(self, chance: random.Random, event_id: str) -> dict[str, Any]:
         is_late = chance.random() < self._mix.late
         age = timedelta(hours=chance.uniform(1, self._mix.late_hours) if is_late else 0)
-        if chance.random() < self._mix.skewed:
-            age += chance.choice((-_TEN_YEARS, _TEN_YEARS))
         return {
             "event_id": event_id,
             "event_type": chance.choice(_EVENT_TYPES),
@@ -141,12 +131,11 @@ class VerifiableProducer:
 
     def _send(self, client: httpx.Client, batch: list[dict[str, Any]]) -> None:
         """Returns once each event is acknowledged, or `finish` gave up."""
-        self.intents.write(event for event in batch if not _is_of_the_future(event))
+        self.intents.write(batch)
         left, pause = batch, _FIRST_PAUSE_SECONDS
         while left and not self._giving_up.is_set():
-            again, refused = self._attempt(client, left)
-            acknowledged = [event for place, event in enumerate(left) if place not in again | refused]
-            self.refused_count += len(refused)
+            again = self._attempt(client, left)
+            acknowledged = [event for place, event in enumerate(left) if place not in again]
             if acknowledged:
                 self.acknowledged_count += len(acknowledged)
                 self.receipts.write({"app_id": self.app_id, "event_id": event["event_id"]} for event in acknowledged)
@@ -156,25 +145,17 @@ class VerifiableProducer:
                 self._giving_up.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def _attempt(self, client: httpx.Client, batch: list[dict[str, Any]]) -> tuple[set[int], set[int]]:
-        """Places in the batch that were not acknowledged and are to be sent again, and of those that were refused for good."""
+    def _attempt(self, client: httpx.Client, batch: list[dict[str, Any]]) -> set[int]:
+        """Places in the batch that were not acknowledged."""
         everything = set(range(len(batch)))
         try:
             answer = client.post("/v1/batch", content=b"\n".join(json.dumps(event).encode() for event in batch) + b"\n")
         except httpx.TransportError:
-            return everything, set()
+            return everything
         if answer.status_code in (429, 503):
-            return everything, set()
-        assert answer.status_code in (201, 202, 422), f"{answer.status_code}: {answer.text[:300]}"
+            return everything
+        assert answer.status_code in (201, 202), f"{answer.status_code}: {answer.text[:300]}"
         self.app_id = unquote(answer.headers[APP_HEADER])
         errors = answer.json()["errors"]
-        again = {error["index"] for error in errors if error["retryable"]}
-        refused = {error["index"] for error in errors} - again
-        to_refuse = {place for place, event in enumerate(batch) if _is_of_the_future(event)} - again
-        assert refused <= to_refuse, f"good events were rejected: {errors[:3]}"
-        assert refused == to_refuse, "events of the future were accepted"
-        return again, refused
-
-
-def _is_of_the_future(event: Mapping[str, Any]) -> bool:
-    return datetime.fromisoformat(event["timestamp"]) > datetime.now(UTC) + timedelta(days=1)
+        assert all(error["retryable"] for error in errors), f"good events were rejected: {errors[:3]}"
+        return {error["index"] for error in errors}

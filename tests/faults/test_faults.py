@@ -17,7 +17,7 @@ from tests.faults.verdict import Verdict, print_verdict
 
 SEED = int(os.environ.get("FAULT_SEED", "20261125"))
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
-MIX = Mix(rate=300.0, skewed=0.005)
+RATE = 300.0
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(5400)]
 
@@ -34,7 +34,7 @@ def say(text: str) -> None:
 
 
 def test_without_faults_everything_is_there_once(faulty: FaultStack, journal_dir: Path) -> None:
-    verdict = run_faults(faulty, (), journal_dir, seed=SEED, mix=MIX, calm_seconds=15, progress=say)
+    verdict = run_faults(faulty, (), journal_dir, seed=SEED, mix=Mix(RATE), calm_seconds=15, progress=say)
     report(verdict)
     assert verdict.publications_read > 1, "the reader saw no publication come: nothing was held against anything"
 
@@ -42,6 +42,6 @@ def test_without_faults_everything_is_there_once(faulty: FaultStack, journal_dir
 @pytest.mark.feature("S0-5", "S0-10", "S1-F3", "K3", "K10")
 def test_under_faults_nothing_is_lost_double_or_invented(faulty: FaultStack, journal_dir: Path) -> None:
     schedule = make_schedule(SEED, ROUNDS, disk=faulty.disk is not None)
-    verdict = run_faults(faulty, schedule, journal_dir, seed=SEED + 1, mix=MIX, progress=say)
+    verdict = run_faults(faulty, schedule, journal_dir, seed=SEED + 1, mix=Mix(RATE), progress=say)
     report(verdict)
     assert len(verdict.faults) == len(schedule)
