@@ -15,14 +15,17 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def bound(path: Path, largest_bytes: int = LARGEST_BYTES) -> None:
-    """Copies a log that has grown too large to `NAME.log.1` and empties it; its writer goes on. A few lines may fall between."""
+    """Copies a log that has grown too large to `NAME.log.1` and empties it; its writer goes on. A few lines may fall between.
+
+    Without room for the copy the log stays as it is.
+    """
     try:
         if path.stat().st_size <= largest_bytes:
             return
         shutil.copyfile(path, path.with_name(path.name + ".1"))
         with path.open("r+b") as log:
             log.truncate(0)
-    except FileNotFoundError:
+    except OSError:
         return
 
 

@@ -22,8 +22,10 @@ from local_stack.unprivileged import unprivileged_user
 LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
 HOT_STORE_STOP_SECONDS = 10.0
-# How far builds and live windows stand back from taking events in, landing and answering (decision 0008).
+# Who waits for an answer comes first, then landing, for which three seconds are long (decision 33).
+LANDING_NICENESS = 2
 BUILD_NICENESS = 5
+WINDOWS_NICENESS = 5
 DEFINITIONS = ("-m", "platform_assets.definitions", "--location-name", "tidemark")
 
 
@@ -98,6 +100,7 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             settings.home / "spark",
             health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "land_bronze", "running"),
             after=("database", "topics"),
+            niceness=LANDING_NICENESS,
             stop_timeout_seconds=LANDING_STOP_SECONDS,
         ),
         ProcessSpec(
@@ -106,8 +109,7 @@ def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[Process
             settings.home / "spark",
             health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "realtime_windows", "running"),
             after=("database", "topics"),
-            # A minute may come a second later; an event may not.
-            niceness=BUILD_NICENESS,
+            niceness=WINDOWS_NICENESS,
             stop_timeout_seconds=LANDING_STOP_SECONDS,
         ),
         ProcessSpec(

@@ -60,6 +60,7 @@ class Supervisor:
         self._state = "starting"
         self._is_stopping = False
         self._written: dict[str, Any] = {}
+        self._is_mute = False
         self._next_log_look_at = 0.0
         self._guardian: subprocess.Popen[bytes] | None = None
 
@@ -138,9 +139,17 @@ class Supervisor:
             "supervisor_pid": os.getpid(),
             "processes": [supervised.describe() for supervised in self._supervised.values()],
         }
-        if status != self._written:
+        if status == self._written:
+            return
+        try:
             write_status(self._settings, status)
-            self._written = status
+        except OSError as error:  # on a full disk services die, and somebody must be there to start them again
+            if not self._is_mute:
+                logger.error("the status cannot be written, trying again until it can: %s", error)
+            self._is_mute = True
+            return
+        self._is_mute = False
+        self._written = status
 
 
 def main() -> int:

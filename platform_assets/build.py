@@ -206,8 +206,31 @@ class NothingLandedError(Exception):
 
 def newest_build(builds_dir: Path) -> Path | None:
     """The newest kept build file, which serves the dbt docs."""
-    files = sorted(builds_dir.glob("*/build.duckdb"), key=lambda path: path.stat().st_mtime)
-    return files[-1] if files else None
+    return next(iter(_newest_first(builds_dir)), None)
+
+
+def copy_newest_build(builds_dir: Path, target: Path) -> Path | None:
+    """Copies the newest build that nobody writes to any more, with its Avro schemas, into a new folder; None where there is none."""
+    import duckdb
+
+    for build_file in _newest_first(builds_dir):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        try:
+            duckdb.connect(
+                str(build_file), read_only=True
+            ).close()  # refused while a build writes to it, which happens once
+            for file in build_file.parent.glob("*.*"):
+                if file.is_file():
+                    shutil.copy2(file, target)
+        except (duckdb.IOException, FileNotFoundError):
+            continue
+        return target / build_file.name
+    return None
+
+
+def _newest_first(builds_dir: Path) -> list[Path]:
+    return sorted(builds_dir.glob("*/build.duckdb"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def remove_old_builds(builds_dir: Path, kept: int) -> list[Path]:

@@ -5,6 +5,7 @@ The JVM is a child that reads our standard input's pipe: it ends when this proce
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streaming.settings import StreamingSettings
@@ -133,6 +134,7 @@ def build_spark(settings: StreamingSettings, app_name: str = "tidemark") -> "Spa
         configuration = SparkConf().setAppName(app_name).setMaster(settings.master).setAll(list(options.items()))
         launch: Any = launch_gateway
         gateway = launch(configuration, {"start_new_session": True})
+        keep_niceness(gateway.proc.pid)
         SparkContext._ensure_initialized(gateway=gateway, conf=configuration)
     builder: Any = SparkSession.builder
     builder = builder.appName(app_name).master(settings.master)
@@ -140,6 +142,14 @@ def build_spark(settings: StreamingSettings, app_name: str = "tidemark") -> "Spa
         builder = builder.config(name, value)
     session: SparkSession = builder.getOrCreate()
     return session
+
+
+def keep_niceness(pid: int) -> None:
+    """Gives a new session our niceness. Linux may schedule sessions against each other, by a value that starts at 0."""
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
+    except OSError:
+        return
 
 
 def driver_process(spark: "SparkSession") -> Any:

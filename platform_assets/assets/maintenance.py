@@ -8,10 +8,11 @@ from pathlib import Path
 import dagster as dg
 
 from platform_assets.assets.warehouse import MANIFEST, PUBLICATION
-from platform_assets.build import newest_build
+from platform_assets.build import copy_newest_build
 from platform_assets.code_version import read_code_version
 from platform_assets.column_metadata import ColumnMetadataFile, find_columns
 from platform_assets.dbt_translator import OWNERS, TidemarkTranslator
+from platform_assets.priority import stand_back
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.retention import choose_kept
@@ -60,19 +61,22 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     owners=OWNERS,
     kinds={"dbt"},
     tags={"layer": "operations", "cadence": "on_change"},
-    # It reads a build file, which no build may be writing and no promotion reading meanwhile.
-    pool=BUILDS_POOL,
     description="The dbt docs site, generated from the newest build whenever the dbt project changed. One site per code version.",
 )
 def dbt_docs(
     context: dg.AssetExecutionContext, dbt: OfflineDbtCliResource, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Generates into a folder apart and swaps it in, so that the served site is never half of one; keeps the columns it read for builds."""
+    """Generates into a folder apart and swaps it in, so that the served site is never half of one; keeps the columns it read for builds.
+
+    It works on a copy of a build and stands back from builds: on busy processors it takes minutes, and no publication waits for it.
+    """
     settings = warehouse.orchestration
-    build_file = newest_build(warehouse.storage.builds_dir)
+    stand_back()
+    copies = warehouse.storage.builds_dir / "docs"
+    build_file = copy_newest_build(warehouse.storage.builds_dir, copies / context.run_id)
     if build_file is None:
-        raise dg.Failure("There is no build yet: docs are generated from one. Publish an hour first.")
-    target = build_file.parent.resolve() / "docs"
+        raise dg.Failure("There is no finished build yet: docs are generated from one. Publish an hour first.")
+    target = build_file.parent.resolve() / "site"
     # dbt inherits them, and the adapter that looks at columns lives in this process.
     os.environ.update({**_reading_environment(warehouse, build_file), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"})
     arguments = ["docs", "generate"]
@@ -91,6 +95,7 @@ def dbt_docs(
         columns.write(find_columns(dbt, arguments, invocation))
     # Last: a site that names the running code is not asked for again.
     publish_site(target, settings.docs_dir)
+    shutil.rmtree(copies, ignore_errors=True)  # those of runs that died too: there is one at a time
     context.log.info("dbt docs generated")
     return dg.MaterializeResult(metadata={"code_version": read_code_version()})
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from platform_assets.priority import stand_back
 from streaming.settings import StreamingSettings
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def session(self, app_name: str) -> Iterator["SparkSession"]:
-        """A session that ends with the block."""
+        """A session that ends with the block. Its run stands back from those that publish."""
         # Not at the top: it imports pyspark, which no look at the definitions needs.
         from dagster_pyspark import LazyPySparkResource
 
         from streaming.session import spark_options
 
+        stand_back()
         options = {"spark.master": self.settings.master, "spark.app.name": app_name}
         pyspark = LazyPySparkResource(spark_config={**spark_options(self.settings), **options})
         spark: SparkSession = pyspark.spark_session

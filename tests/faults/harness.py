@@ -62,6 +62,7 @@ def run_faults(
         nemesis.run(schedule)
     except (CommandError, subprocess.SubprocessError, httpx.HTTPError, psutil.Error) as error:
         problem = repr(error)
+        progress(f"the faults end here: {problem}")
     try:
         progress("waiting for the last answers")
         poison.finish()
@@ -72,7 +73,12 @@ def run_faults(
     except (AssertionError, subprocess.SubprocessError) as error:
         problem = problem or repr(error)
     readings = reader.finish()
-    verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)
-    verdict.downloads = downloads.published()
+    try:
+        verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)
+        verdict.downloads = downloads.published()
+    except Exception as error:
+        error.add_note(f"what went wrong before: {problem or 'nothing'}")
+        raise
+    verdict.refused = producer.refused_count
     verdict.problem = problem
     return verdict

@@ -99,6 +99,7 @@ class Nemesis:
         self._settings = StackSettings(home=stack.home, port_offset=stack.port_offset)
         self._crash_points_dir = crash_points_dir
         self._progress = progress
+        self._analytics = httpx.Client(base_url=stack.endpoints["analytics"], timeout=5)
         self._started = time.monotonic()
         self.injected: list[Injected] = []
 
@@ -132,15 +133,15 @@ class Nemesis:
         return signalled
 
     def _end_run(self, number: signal.Signals) -> float:
+        before = self._note_publication()
         pid = wait_until(self._find_run, REACH_SECONDS, "a run is in progress", _POLL_SECONDS)
-        before = self._newest_publication()
         signalled = time.monotonic()
         signal_tree(pid, number)
         if number == signal.SIGSTOP:
             time.sleep(PAUSE_SECONDS)
             signal_tree(pid, signal.SIGCONT)
             signalled = time.monotonic()
-        wait_until(lambda: self._newest_publication() > before, RECOVERY_SECONDS, "the next publication", _POLL_SECONDS)
+        self._wait_for_publication(before + 1)
         return signalled
 
     def _pause(self, target: str) -> float:
@@ -161,19 +162,18 @@ class Nemesis:
         time.sleep(PAUSE_SECONDS)
         self._disk.free()
         freed = time.monotonic()
-        before = self._newest_publication_or(0)
+        before = self._note_publication()
         wait_until(
             lambda: self._is_whole() and self._newest_publication() > before,
             RECOVERY_SECONDS,
             "everything ready and a publication after the disk was full",
-            _POLL_SECONDS,
         )
         return freed
 
     def _crash(self, target: str) -> float:
         armed = self._crash_points_dir / target
         before = {name: status.pid for name, status in self._services().items()}
-        publication = self._newest_publication()
+        publication = self._note_publication()
         armed.touch()
         wait_until(lambda: not armed.exists(), REACH_SECONDS, f"crash point {target} is reached", _POLL_SECONDS)
         signalled = time.monotonic()
@@ -186,10 +186,7 @@ class Nemesis:
             )
         else:
             is_committed = target in (CrashPoint.PUBLICATION_COMMITTED, CrashPoint.RUN_MARKED)
-            wanted = publication + (2 if is_committed else 1)
-            wait_until(
-                lambda: self._newest_publication() >= wanted, RECOVERY_SECONDS, "the next publication", _POLL_SECONDS
-            )
+            self._wait_for_publication(publication + (2 if is_committed else 1))
         return signalled
 
     def _services(self) -> dict[str, ProcessStatus]:
@@ -206,12 +203,13 @@ class Nemesis:
         pid = self._service("fork_server").pid
         return None if pid is None else find_run(pid)
 
-    def _newest_publication_or(self, otherwise: int) -> int:
-        try:
-            return self._newest_publication()
-        except (httpx.HTTPError, KeyError, ValueError):
-            return otherwise
+    def _wait_for_publication(self, wanted: int) -> None:
+        wait_until(lambda: self._newest_publication() >= wanted, RECOVERY_SECONDS, "the next publication")
+
+    def _note_publication(self) -> int:
+        """The newest publication now; on a busy machine the API may take more than one try to tell it."""
+        [found] = wait_until(lambda: [self._newest_publication()], RECOVERY_SECONDS, "the API answers", _POLL_SECONDS)
+        return int(found)
 
     def _newest_publication(self) -> int:
-        answer = httpx.get(f"{self._stack.endpoints['analytics']}/health", timeout=5)
-        return int(answer.json()["publication"] or 0)
+        return int(self._analytics.get("/health").json()["publication"] or 0)

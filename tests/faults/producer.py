@@ -2,6 +2,7 @@
 
 Seeded: the same seed makes the same bodies in the same order in each thread, apart from the times, which are of the run. Copies go with
 the same id on purpose, late ones are hours or days old, and each has a user, so that distinct counts can be held against an oracle too.
+Some bodies have drifted: those that must be refused are in no journal, and being taken fails the run.
 """
 
 import json
@@ -18,26 +19,40 @@ from urllib.parse import unquote
 import httpx
 
 from ingestion.generators.sender import APP_HEADER
+from tests.faults.drifts import DRIFTS
 from tests.faults.journal import Journal
 
 THREADS = 2
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _REQUEST_TIMEOUT_SECONDS = 15.0
+_TEN_YEARS = timedelta(days=3653)
 _EVENT_TYPES = ("like", "comment", "share", "view")
 _PLATFORMS = ("web", "ios", "android")
 
 
 @dataclass(frozen=True)
+class Sending:
+    """An event as the journal has it, and the body that goes out for it."""
+
+    event: dict[str, Any]
+    body: bytes
+    is_good: bool = True
+
+
+@dataclass(frozen=True)
 class Mix:
-    """What is sent: events per second over all threads, the share of copies, of events that are up to `late_hours` old, and beside them
-    of records that are poison. With a `limit` no more than so many events, as fast as they are answered where the rate is 0.
+    """What is sent: events per second over all threads, and shares: of copies, of events that are up to `late_hours` old, of clocks that
+    are ten years behind, of bodies that have drifted, and beside them of records that are poison. With a `limit` no more than so many
+    events, as fast as they are answered where the rate is 0.
     """
 
     rate: float
     copies: float = 0.03
     late: float = 0.02
     late_hours: float = 30.0
+    behind: float = 0.005
+    drifted: float = 0.03
     poison: float = 0.05
     batch_events: int = 25
     limit: int | None = None
@@ -60,6 +75,7 @@ class VerifiableProducer:
         self.receipts = Journal(folder / "receipts.ndjson")
         self.retry_count = 0
         self.acknowledged_count = 0
+        self.refused_count = 0
         self.app_id = ""
         """Whose events they are: said by the first answer."""
 
@@ -99,17 +115,17 @@ class VerifiableProducer:
     def _send_all(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
         mix = self._mix
-        sent: list[dict[str, Any]] = []
+        sent: list[Sending] = []
         serial, started, count = 0, time.monotonic(), 0
         limit = math.inf if mix.limit is None else mix.limit / THREADS
         with httpx.Client(base_url=self._url, headers=self._headers, timeout=_REQUEST_TIMEOUT_SECONDS) as client:
             while count < limit and not self._stopping.is_set():
-                batch: list[dict[str, Any]] = []
+                batch: list[Sending] = []
                 for _ in range(mix.batch_events):
                     if sent and chance.random() < mix.copies:
                         batch.append(chance.choice(sent))
                     else:
-                        batch.append(self._make(chance, f"{self.prefix}{number}-{serial}"))
+                        batch.append(self._make_sending(chance, f"{self.prefix}{number}-{serial}"))
                         serial += 1
                 sent = (sent + batch)[-200:]
                 self._send(client, batch)
@@ -117,9 +133,17 @@ class VerifiableProducer:
                 if mix.rate:
                     self._stopping.wait(max(0.0, started + count * THREADS / mix.rate - time.monotonic()))
 
+    def _make_sending(self, chance: random.Random, event_id: str) -> Sending:
+        event = self._make(chance, event_id)
+        if chance.random() >= self._mix.drifted:
+            return Sending(event, json.dumps(event).encode())
+        drift = chance.choice(DRIFTS)
+        return Sending(event, json.dumps(drift.change(event)).encode(), drift.is_accepted)
+
     def _make(self, chance: random.Random, event_id: str) -> dict[str, Any]:
         is_late = chance.random() < self._mix.late
         age = timedelta(hours=chance.uniform(1, self._mix.late_hours) if is_late else 0)
+        age += _TEN_YEARS if chance.random() < self._mix.behind else timedelta(0)
         return {
             "event_id": event_id,
             "event_type": chance.choice(_EVENT_TYPES),
@@ -129,13 +153,14 @@ class VerifiableProducer:
             "timestamp": (datetime.now(UTC) - age).isoformat(),
         }
 
-    def _send(self, client: httpx.Client, batch: list[dict[str, Any]]) -> None:
-        """Returns once each event is acknowledged, or `finish` gave up."""
-        self.intents.write(batch)
+    def _send(self, client: httpx.Client, batch: list[Sending]) -> None:
+        """Returns once each event is answered for good, or `finish` gave up."""
+        self.intents.write(sending.event for sending in batch if sending.is_good)
         left, pause = batch, _FIRST_PAUSE_SECONDS
         while left and not self._giving_up.is_set():
-            again = self._attempt(client, left)
-            acknowledged = [event for place, event in enumerate(left) if place not in again]
+            again, refused = self._attempt(client, left)
+            self.refused_count += len(refused)
+            acknowledged = [sending.event for place, sending in enumerate(left) if place not in again | refused]
             if acknowledged:
                 self.acknowledged_count += len(acknowledged)
                 self.receipts.write({"app_id": self.app_id, "event_id": event["event_id"]} for event in acknowledged)
@@ -145,17 +170,20 @@ class VerifiableProducer:
                 self._giving_up.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def _attempt(self, client: httpx.Client, batch: list[dict[str, Any]]) -> set[int]:
-        """Places in the batch that were not acknowledged."""
+    def _attempt(self, client: httpx.Client, batch: list[Sending]) -> tuple[set[int], set[int]]:
+        """Places in the batch that are to be sent again, and those that were refused, which must be those that are not good."""
         everything = set(range(len(batch)))
         try:
-            answer = client.post("/v1/batch", content=b"\n".join(json.dumps(event).encode() for event in batch) + b"\n")
+            answer = client.post("/v1/batch", content=b"\n".join(sending.body for sending in batch) + b"\n")
         except httpx.TransportError:
-            return everything
+            return everything, set()
         if answer.status_code in (429, 503):
-            return everything
-        assert answer.status_code in (201, 202), f"{answer.status_code}: {answer.text[:300]}"
+            return everything, set()
+        assert answer.status_code in (202, 422), f"{answer.status_code}: {answer.text[:300]}"
         self.app_id = unquote(answer.headers[APP_HEADER])
         errors = answer.json()["errors"]
-        assert all(error["retryable"] for error in errors), f"good events were rejected: {errors[:3]}"
-        return {error["index"] for error in errors}
+        again = {error["index"] for error in errors if error.get("retryable")}
+        refused = {error["index"] for error in errors} - again
+        bad = {place for place, sending in enumerate(batch) if not sending.is_good} - again
+        assert refused == bad, f"refused: {sorted(refused)}, to be refused: {sorted(bad)}; {errors[:3]}"
+        return again, refused

@@ -12,12 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.stack import CommandError, Stack
+import sqlalchemy as sa
+
+from storage.control import make_engine
+from storage.hot_store.group_offsets import GroupOffsets
+from storage.hot_store.settings import HotStoreSettings
+from storage.live.tables import hours as live_hours
+from tests.e2e.stack import CommandError, Stack, wait_until
 from tests.faults.journal import read_journal
 from tests.faults.nemesis import Injected
 from tests.faults.reader import Readings
 
 SHOWN = 10
+CATCH_UP_SECONDS = 120.0
 Cell = tuple[datetime, str, str]
 
 
@@ -35,18 +42,25 @@ class Verdict:
     invented: list[str]
     wrong_cells: list[str]
     checker: list[str]
+    hot_store: list[str]
+    live_windows: list[str]
     contradictions: list[str]
     answers_read: int
     publications_read: int
     faults: list[dict[str, Any]] = field(default_factory=list)
     downloads: tuple[int, int, int] = (0, 0, 0)
     """Sent straight to Kafka, and of these rows and distinct ids in silver."""
+    refused: int = 0
+    """Events that the API was to refuse, and did."""
     problem: str = ""
 
     @property
     def ok(self) -> bool:
         """Nothing lost, double, invented or wrong, and the run came to its end."""
-        found = (self.lost, self.double, self.invented, self.wrong_cells, self.checker, self.contradictions)
+        found = (
+            *(self.lost, self.double, self.invented, self.wrong_cells),
+            *(self.checker, self.hot_store, self.live_windows, self.contradictions),
+        )
         is_each_download_once = len(set(self.downloads)) == 1
         return not any(found) and is_each_download_once and not self.problem and self.acknowledged > 0
 
@@ -120,11 +134,7 @@ def judge(
     )
     cells = {(hour.astimezone(UTC), kind, platform): (count, users) for hour, kind, platform, count, users in gold}
     found = compare(intents, acknowledged, dict(rows), cells)
-    try:
-        stack.run("verify", "--receipts", str(folder / "receipts.ndjson"), timeout=600)
-        checker: list[str] = []
-    except CommandError as error:
-        checker = [str(error)[-3000:]]
+    checker = find_wrong(stack, "verify", "--receipts", str(folder / "receipts.ndjson"))
     return Verdict(
         seed=seed,
         code_version=stack.newest_code_version(),
@@ -136,11 +146,51 @@ def judge(
         invented=found.invented,
         wrong_cells=found.wrong_cells,
         checker=checker,
+        hot_store=check_hot_store(stack),
+        live_windows=list_unequal_hours(stack),
         contradictions=readings.contradictions,
         answers_read=readings.answer_count,
         publications_read=len(readings.totals),
         faults=[item.as_dict() for item in injected],
     )
+
+
+def find_wrong(stack: Stack, *command: str) -> list[str]:
+    """What a checking command says when it ends with an error; nothing when all is well."""
+    try:
+        stack.run(*command, timeout=600)
+    except CommandError as error:
+        return [str(error)[-3000:]]
+    return []
+
+
+def check_hot_store(stack: Stack) -> list[str]:
+    """What the hot store and bronze say differently once the workers have read all that is there."""
+    settings = stack.storage_settings()
+    group = GroupOffsets(settings.kafka_bootstrap_servers, HotStoreSettings().consumer_group, settings.topics)
+
+    def is_read() -> bool:
+        committed = group.committed()
+        return all(committed.get(partition, 0) >= end for partition, end in group.ends(settings.topics.live).items())
+
+    try:
+        wait_until(is_read, CATCH_UP_SECONDS, "the hot store's workers to have read everything")
+    except CommandError as error:
+        return [str(error)]
+    return find_wrong(stack, "hot-store", "check")
+
+
+def list_unequal_hours(stack: Stack) -> list[str]:
+    """Hours whose live minutes were compared with gold and differ, or whose late lane's ledger does not add up."""
+    engine = make_engine(stack.storage_settings(), pool_size=1)
+    try:
+        with engine.connect() as connection:
+            compared = connection.execute(
+                sa.select(live_hours.c.hour, live_hours.c.comparison).where(live_hours.c.comparison.is_not(None))
+            ).all()
+    finally:
+        engine.dispose()
+    return [f"{row.hour}: {json.dumps(row.comparison)[:1000]}" for row in compared if not row.comparison["ok"]]
 
 
 def print_verdict(verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""Real stores: PostgreSQL of the session, and DynamoDB as moto's server speaks it, on this machine."""
+"""Real stores: PostgreSQL of the session, and DynamoDB as moto's server speaks it, on this machine; a broker and a group for workers."""
 
 import os
 from collections.abc import Iterator
@@ -7,13 +7,17 @@ from uuid import uuid4
 
 import pytest
 
+from local_stack.broker import running_broker
 from local_stack.ports import free_port
+from local_stack.topics import create_topics
 from storage.hot_store.dynamodb import DynamoHotStore
 from storage.hot_store.memory import InMemoryHotStore
+from storage.hot_store.opening import open_hot_store
 from storage.hot_store.postgres import PostgresHotStore
 from storage.hot_store.settings import HotStoreSettings
 from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
+from tests.integration.hot_store.workers import group_at_the_end
 
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -55,3 +59,29 @@ def store(request: pytest.FixtureRequest) -> Iterator[HotStore]:
     found.prepare()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker of its own: a new group reads all that is there, and counts it."""
+    with running_broker(tmp_path_factory.mktemp("hot_store_broker")) as address:
+        create_topics(address)
+        yield address
+
+
+@pytest.fixture
+def app_id() -> str:
+    return f"app_{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def group(bootstrap: str) -> str:
+    """A group of this test."""
+    return group_at_the_end(bootstrap, f"event-processors-{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def postgres(storage_settings: StorageSettings) -> Iterator[HotStore]:
+    store = open_hot_store(HotStoreSettings(), storage_settings)
+    yield store
+    store.close()

@@ -5,18 +5,13 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from sqlalchemy import Engine
 
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
-from local_stack.broker import running_broker
-from local_stack.topics import create_topics
 from local_stack.waiting import wait_until
 from storage.control import heartbeats, make_engine
-from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.opening import open_hot_store
 from storage.hot_store.settings import HotStoreSettings
 from storage.hot_store.store import HotStore
@@ -25,49 +20,18 @@ from streaming.hot_store.records import RecordParser, RejectedRecordError
 from streaming.hot_store.source import GroupMembership, KafkaRecordSource
 from tests.fixtures.gate import Gate
 from tests.fixtures.hot_events import live_record
-from tests.integration.hot_store.workers import app_records, produce, running_worker
+from tests.integration.hot_store.workers import (
+    app_records,
+    committed,
+    ends,
+    group_at_the_end,
+    produce,
+    running_worker,
+)
 from tests.integration.ingestion.reading import read_all
 
 pytestmark = pytest.mark.integration
 LIMIT = 100_000
-
-
-@pytest.fixture(scope="module")
-def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker of its own: a new group reads all that is there, and counts it."""
-    with running_broker(tmp_path_factory.mktemp("hot_store_broker")) as address:
-        create_topics(address)
-        yield address
-
-
-@pytest.fixture
-def app_id() -> str:
-    return f"app_{uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def group(bootstrap: str) -> str:
-    """A group of this test."""
-    return group_at_the_end(bootstrap, f"event-processors-{uuid4().hex[:8]}")
-
-
-def group_at_the_end(bootstrap: str, name: str) -> str:
-    """A group that goes on at the topic's end: what tests before have left there is not its business."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=name, enable_auto_commit=False)
-    try:
-        places = {TopicPartition(LIVE_TOPIC, partition): end for partition, end in ends(bootstrap).items()}
-        consumer.assign(list(places))
-        consumer.commit({place: OffsetAndMetadata(end) for place, end in places.items()})
-    finally:
-        consumer.close(autocommit=False)
-    return name
-
-
-@pytest.fixture
-def postgres(storage_settings: StorageSettings) -> Iterator[HotStore]:
-    store = open_hot_store(HotStoreSettings(), storage_settings)
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -79,14 +43,6 @@ def engine(storage_settings: StorageSettings) -> Iterator[Engine]:
 
 def ids(store: HotStore, app_id: str) -> list[str]:
     return sorted(event.event_id for event in store.latest(app_id, LIMIT))
-
-
-def committed(bootstrap: str, group: str) -> dict[int, int]:
-    return GroupOffsets(bootstrap, group).committed()
-
-
-def ends(bootstrap: str) -> dict[int, int]:
-    return GroupOffsets(bootstrap, "unused").ends(LIVE_TOPIC)
 
 
 @pytest.mark.feature("S2-3")

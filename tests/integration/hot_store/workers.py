@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from confluent_kafka import Producer
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion.contracts.topics import LIVE_TOPIC
 from local_stack import child
 from local_stack.metrics import read_metrics
 from local_stack.ports import free_port
+from storage.hot_store.group_offsets import GroupOffsets
 from streaming.hot_store.records import Record
 from tests.fixtures.hot_events import live_record
 
@@ -53,9 +55,14 @@ class WorkerProcess:
 
 @contextmanager
 def running_worker(
-    bootstrap: str, database_url: str, group: str, name: str = "hot_store_worker_1", **settings: str
+    bootstrap: str,
+    database_url: str,
+    group: str,
+    name: str = "hot_store_worker_1",
+    module: str = "streaming.hot_store",
+    **settings: str,
 ) -> Iterator[WorkerProcess]:
-    """`python -m streaming.hot_store` until the block ends."""
+    """`python -m streaming.hot_store`, or another module in its place, until the block ends."""
     port = free_port()
     environment = {
         **os.environ,
@@ -68,7 +75,7 @@ def running_worker(
         **settings,
     }
     environment = {key: value for key, value in environment.items() if value}
-    argv = child.wrap([sys.executable, "-m", "streaming.hot_store"], signal.SIGKILL)
+    argv = child.wrap([sys.executable, "-m", module], signal.SIGKILL)
     process = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
     try:
         yield WorkerProcess(name, process, port)
@@ -98,3 +105,25 @@ def produce(bootstrap: str, records: Sequence[Record]) -> None:
         producer.produce(LIVE_TOPIC, record.value, record.key, headers=list(record.headers))
         producer.poll(0)
     assert producer.flush(60) == 0
+
+
+def group_at_the_end(bootstrap: str, name: str) -> str:
+    """A group that goes on at the topic's end: what tests before have left there is not its business."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=name, enable_auto_commit=False)
+    try:
+        places = {TopicPartition(LIVE_TOPIC, partition): end for partition, end in ends(bootstrap).items()}
+        consumer.assign(list(places))
+        consumer.commit({place: OffsetAndMetadata(end) for place, end in places.items()})
+    finally:
+        consumer.close(autocommit=False)
+    return name
+
+
+def committed(bootstrap: str, group: str) -> dict[int, int]:
+    """Partition → where the group goes on."""
+    return GroupOffsets(bootstrap, group).committed()
+
+
+def ends(bootstrap: str) -> dict[int, int]:
+    """Partition of the live topic → its end."""
+    return GroupOffsets(bootstrap, "unused").ends(LIVE_TOPIC)

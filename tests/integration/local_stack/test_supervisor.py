@@ -87,6 +87,25 @@ def test_a_killed_process_is_replaced_and_what_it_started_is_gone(settings: Stac
     assert len(before & {process.pid for process in left_over(settings)}) == 1  # base alone
 
 
+def test_a_status_that_cannot_be_written_ends_nothing_and_is_told_later(settings: StackSettings, start: Start) -> None:
+    """As on a full disk, where services die and somebody must be there to start them again."""
+    supervisor = start("tree")
+    first = find(wait_for(settings, is_ready), "tree").pid
+    assert first is not None
+    wait_until(lambda: len(left_over(settings)) == 4, "base, tree, its child and grandchild", 10)
+    in_the_way = settings.status_file.with_name(f"{settings.status_file.name}.{supervisor.pid}")
+    in_the_way.mkdir()
+    psutil.Process(first).kill()
+    wait_until(
+        lambda: len(left_over(settings)) == 4 and first not in {process.pid for process in left_over(settings)},
+        "a new tree",
+        30,
+    )
+    assert find(read_status(settings), "tree").pid == first, "nobody could tell yet"
+    in_the_way.rmdir()
+    wait_for(settings, lambda found: find(found, "tree").state == "ready" and find(found, "tree").pid != first)
+
+
 def test_a_crash_loop_is_reported(settings: StackSettings, start: Start) -> None:
     supervisor = start("loop")
     with pytest.raises(StartError, match="crash_looping, exit 1: always"):
