@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Body = dict[str, Any]
+TEN_YEARS = timedelta(days=3653)
 _OTHER_ZONE = timedelta(hours=5, minutes=30)
 
 
@@ -72,7 +73,11 @@ REFUSED = (
     Drift("the_content_is_an_object", False, lambda body: body | {"content_id": {"id": body["content_id"]}}),
     Drift("metadata_holds_numbers", False, setting(metadata={"a": 1})),
     Drift("the_time_is_local", False, setting(timestamp="26/11/2026 10:00")),
-    Drift("the_clock_is_ten_years_ahead", False, timed(lambda moment: (moment + timedelta(days=3653)).isoformat())),
+    Drift(
+        "the_clock_is_ten_years_ahead",
+        False,
+        lambda body: body | {"timestamp": (datetime.now(UTC) + TEN_YEARS).isoformat()},
+    ),
     Drift("the_event_is_wrapped", False, lambda body: {"event": body}),
 )
 DRIFTS = TAKEN + REFUSED

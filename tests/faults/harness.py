@@ -63,15 +63,17 @@ def run_faults(
     except (CommandError, subprocess.SubprocessError, httpx.HTTPError, psutil.Error) as error:
         problem = repr(error)
         progress(f"the faults end here: {problem}")
-    try:
-        progress("waiting for the last answers")
-        poison.finish()
-        downloads.finish()
-        producer.finish(ANSWER_SECONDS)
-        progress("draining")
-        stack.settle(DRAIN_SECONDS)
-    except (AssertionError, subprocess.SubprocessError) as error:
-        problem = problem or repr(error)
+    for what, end in (
+        ("waiting for the last answers", lambda: producer.finish(ANSWER_SECONDS)),
+        ("ending the client that sends poison", poison.finish),
+        ("ending the client of the inlet", downloads.finish),
+        ("draining", lambda: stack.settle(DRAIN_SECONDS)),
+    ):
+        try:
+            progress(what)
+            end()
+        except (AssertionError, subprocess.SubprocessError) as error:
+            problem = problem or repr(error)
     readings = reader.finish()
     try:
         verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)

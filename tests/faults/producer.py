@@ -19,14 +19,13 @@ from urllib.parse import unquote
 import httpx
 
 from ingestion.generators.sender import APP_HEADER
-from tests.faults.drifts import DRIFTS
+from tests.faults.drifts import DRIFTS, TEN_YEARS
 from tests.faults.journal import Journal
 
 THREADS = 2
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _REQUEST_TIMEOUT_SECONDS = 15.0
-_TEN_YEARS = timedelta(days=3653)
 _EVENT_TYPES = ("like", "comment", "share", "view")
 _PLATFORMS = ("web", "ios", "android")
 
@@ -143,7 +142,7 @@ class VerifiableProducer:
     def _make(self, chance: random.Random, event_id: str) -> dict[str, Any]:
         is_late = chance.random() < self._mix.late
         age = timedelta(hours=chance.uniform(1, self._mix.late_hours) if is_late else 0)
-        age += _TEN_YEARS if chance.random() < self._mix.behind else timedelta(0)
+        age += TEN_YEARS if chance.random() < self._mix.behind else timedelta(0)
         return {
             "event_id": event_id,
             "event_type": chance.choice(_EVENT_TYPES),
