@@ -76,7 +76,7 @@ def test_acknowledged_events_are_there_once_whatever_the_network_does(
         running_worker(f"127.0.0.1:{gate.port}", url, group),
     ):
         front = Gate(urlsplit(str(api.client.base_url)).port or 0)
-        producer = VerifiableProducer(f"http://127.0.0.1:{front.port}", None, tmp_path, seed=1, mix=Mix(200))
+        producer = VerifiableProducer(f"http://127.0.0.1:{front.port}", None, tmp_path, seed=1, mix=Mix(200, behind=0))
         producer.start()
         for faulty in (front, gate):
             for fault in FAULTS:
