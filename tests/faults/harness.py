@@ -73,7 +73,7 @@ def run_faults(
             progress(what)
             end()
         except (AssertionError, subprocess.SubprocessError) as error:
-            problem = problem or repr(error)
+            problem = f"{problem}; {error!r}" if problem else repr(error)
     readings = reader.finish()
     try:
         verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)

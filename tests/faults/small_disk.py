@@ -9,6 +9,7 @@ from pathlib import Path
 
 # What `tidemark up` asks for, and a little more; in memory only what is used counts.
 SIZE = "6g"
+_FILL_TRIES = 50
 
 
 class SmallDisk:
@@ -18,9 +19,17 @@ class SmallDisk:
         self.path = path
 
     def fill(self) -> None:
-        """From now on nothing more can be written: the file system is as large as what it holds."""
-        used = shutil.disk_usage(self.path).used
-        self._remount(str(max(used, 4096)))
+        """From now on nothing more can be written: the file system is as large as what it holds.
+
+        The kernel refuses a size below that, and it may have grown since it was asked for.
+        """
+        for tries_left in reversed(range(_FILL_TRIES)):
+            try:
+                self._remount(str(max(shutil.disk_usage(self.path).used, 4096)))
+                return
+            except subprocess.CalledProcessError:
+                if not tries_left:
+                    raise
 
     def free(self) -> None:
         """There is room again."""
