@@ -22,7 +22,7 @@ from local_stack.unprivileged import unprivileged_user
 LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
 HOT_STORE_STOP_SECONDS = 10.0
-# Who waits for an answer comes first, then landing, for which three seconds are long (decision 33).
+# Who answers comes first (0), then landing, which may be three seconds behind, then builds and live windows (decision 33).
 LANDING_NICENESS = 2
 BUILD_NICENESS = 5
 WINDOWS_NICENESS = 5

@@ -210,16 +210,18 @@ def newest_build(builds_dir: Path) -> Path | None:
 
 
 def copy_newest_build(builds_dir: Path, target: Path) -> Path | None:
-    """Copies the newest build that nobody writes to any more, with its Avro schemas, into a new folder; None where there is none."""
+    """Copies the newest build that nobody writes to any more, with its Avro schemas, into the folder, in place of what it holds.
+
+    None where there is no such build.
+    """
     import duckdb
 
     for build_file in _newest_first(builds_dir):
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         try:
-            duckdb.connect(
-                str(build_file), read_only=True
-            ).close()  # refused while a build writes to it, which happens once
+            # Refused while a build writes to it. No file is written to a second time.
+            duckdb.connect(str(build_file), read_only=True).close()
             for file in build_file.parent.glob("*.*"):
                 if file.is_file():
                     shutil.copy2(file, target)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 # Publishing is one writer's work; dagster.yaml gives every pool one place.
 BUILDS_POOL = "builds"
+DOCS_POOL = "docs"
 # One Spark job at a time: each is a JVM beside landing's.
 SPARK_POOL = "spark"
 

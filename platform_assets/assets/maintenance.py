@@ -16,7 +16,7 @@ from platform_assets.priority import stand_back
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.retention import choose_kept
-from platform_assets.settings import BUILDS_POOL
+from platform_assets.settings import BUILDS_POOL, DOCS_POOL
 
 DOCS_FILES = ("index.html", "catalog.json", "manifest.json", "run_results.json")
 
@@ -61,6 +61,7 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     owners=OWNERS,
     kinds={"dbt"},
     tags={"layer": "operations", "cadence": "on_change"},
+    pool=DOCS_POOL,
     description="The dbt docs site, generated from the newest build whenever the dbt project changed. One site per code version.",
 )
 def dbt_docs(
@@ -72,8 +73,8 @@ def dbt_docs(
     """
     settings = warehouse.orchestration
     stand_back()
-    copies = warehouse.storage.builds_dir / "docs"
-    build_file = copy_newest_build(warehouse.storage.builds_dir, copies / context.run_id)
+    copy = warehouse.storage.builds_dir / "docs" / "copy"
+    build_file = copy_newest_build(warehouse.storage.builds_dir, copy)
     if build_file is None:
         raise dg.Failure("There is no finished build yet: docs are generated from one. Publish an hour first.")
     target = build_file.parent.resolve() / "site"
@@ -95,7 +96,7 @@ def dbt_docs(
         columns.write(find_columns(dbt, arguments, invocation))
     # Last: a site that names the running code is not asked for again.
     publish_site(target, settings.docs_dir)
-    shutil.rmtree(copies, ignore_errors=True)  # those of runs that died too: there is one at a time
+    shutil.rmtree(copy, ignore_errors=True)
     context.log.info("dbt docs generated")
     return dg.MaterializeResult(metadata={"code_version": read_code_version()})
 

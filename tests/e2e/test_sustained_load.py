@@ -9,14 +9,14 @@ import pytest
 
 RATE = int(os.environ.get("LOAD_RATE", "2000"))
 SECONDS = int(os.environ.get("LOAD_SECONDS", "600"))
-UNITS = {
-    "load_events_lost": "events",
-    "load_acknowledged_p99": "seconds",
-    "load_hot_store_p99": "seconds, upper bound of its bucket",
-    "load_bronze_behind_p95": "seconds",
-    "load_bronze_lag_growth": "seconds from first to second half",
-    "load_gold_behind_p95": "seconds",
-    "load_resident_memory": "GiB",
+FIGURES = {
+    "load_events_lost",
+    "load_acknowledged_p99",
+    "load_hot_store_p99",
+    "load_bronze_behind_p95",
+    "load_bronze_lag_growth",
+    "load_gold_behind_p95",
+    "load_resident_memory",
 }
 
 
@@ -30,6 +30,6 @@ def test_ten_minutes_of_load_lose_nothing() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     sys.stdout.write(done.stdout)
     figures = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert {name: figures[name]["unit"] for name in figures} == UNITS, done.stderr[-3000:]
+    assert figures.keys() == FIGURES, done.stderr[-3000:]
     assert figures["load_events_lost"]["ours"] == 0
     assert figures["load_events_lost"]["sent"] >= RATE * SECONDS * 0.99

@@ -44,6 +44,7 @@ class Verdict:
     checker: list[str]
     hot_store: list[str]
     live_windows: list[str]
+    live_hours_compared: int
     contradictions: list[str]
     answers_read: int
     publications_read: int
@@ -134,6 +135,7 @@ def judge(
     )
     cells = {(hour.astimezone(UTC), kind, platform): (count, users) for hour, kind, platform, count, users in gold}
     found = compare(intents, acknowledged, dict(rows), cells)
+    live_hours_compared, unequal_hours = compare_live_hours(stack)
     checker = find_wrong(stack, "verify", "--receipts", str(folder / "receipts.ndjson"))
     return Verdict(
         seed=seed,
@@ -147,7 +149,8 @@ def judge(
         wrong_cells=found.wrong_cells,
         checker=checker,
         hot_store=check_hot_store(stack),
-        live_windows=list_unequal_hours(stack),
+        live_windows=unequal_hours,
+        live_hours_compared=live_hours_compared,
         contradictions=readings.contradictions,
         answers_read=readings.answer_count,
         publications_read=len(readings.totals),
@@ -180,8 +183,8 @@ def check_hot_store(stack: Stack) -> list[str]:
     return find_wrong(stack, "hot-store", "check")
 
 
-def list_unequal_hours(stack: Stack) -> list[str]:
-    """Hours whose live minutes were compared with gold and differ, or whose late lane's ledger does not add up."""
+def compare_live_hours(stack: Stack) -> tuple[int, list[str]]:
+    """How many hours were compared with gold (0 until one has closed), and those that differ or whose ledger does not add up."""
     engine = make_engine(stack.storage_settings(), pool_size=1)
     try:
         with engine.connect() as connection:
@@ -190,7 +193,9 @@ def list_unequal_hours(stack: Stack) -> list[str]:
             ).all()
     finally:
         engine.dispose()
-    return [f"{row.hour}: {json.dumps(row.comparison)[:1000]}" for row in compared if not row.comparison["ok"]]
+    return len(compared), [
+        f"{row.hour}: {json.dumps(row.comparison)[:1000]}" for row in compared if not row.comparison["ok"]
+    ]
 
 
 def print_verdict(verdict: Verdict) -> str:

@@ -92,7 +92,15 @@ def test_a_publication_that_goes_back_or_changes_is_a_contradiction() -> None:
 def test_a_verdict_over_nothing_is_not_ok() -> None:
     kinds = ("lost", "double", "invented", "wrong_cells", "checker", "hot_store", "live_windows", "contradictions")
     nothing: dict[str, Any] = {kind: [] for kind in kinds}
-    counts = {"seed": 1, "code_version": "", "sent": 1, "published": 0, "answers_read": 0, "publications_read": 0}
+    counts = {
+        "seed": 1,
+        "code_version": "",
+        "sent": 1,
+        "published": 0,
+        "answers_read": 0,
+        "publications_read": 0,
+        "live_hours_compared": 0,
+    }
     assert not Verdict(**counts, acknowledged=0, **nothing).ok  # type: ignore[arg-type]
     assert Verdict(**counts, acknowledged=1, **nothing).ok  # type: ignore[arg-type]
     for name in nothing:
