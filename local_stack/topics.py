@@ -21,8 +21,9 @@ def create_topics(
 
     Raises: StartError when the broker does not answer in time.
     """
-    from kafka.admin import KafkaAdminClient
     from kafka.errors import KafkaError
+
+    from runtime.kafka_clients import AdminClient
 
     if specs is None:
         from ingestion.contracts.topics import TopicNames
@@ -31,7 +32,7 @@ def create_topics(
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
-            admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), client_id="tidemark-topics")
+            admin = AdminClient(bootstrap_servers=bootstrap.split(","), client_id="tidemark-topics")
             try:
                 return _create_missing(admin, specs)
             finally:

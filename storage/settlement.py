@@ -78,10 +78,10 @@ def count_unmoved(settings: StorageSettings, target: InletTarget) -> int:
 @contextmanager
 def _consumer(settings: StorageSettings, group_id: str | None = None) -> Iterator[Any]:  # kafka-python has no types
     """Subscribes to nothing, so it joins no group: with a group's id it may ask for its offsets."""
-    from kafka import KafkaConsumer
+    from runtime.kafka_clients import Consumer
 
     servers = settings.kafka_bootstrap_servers.split(",")
-    consumer = KafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, group_id=group_id)
+    consumer = Consumer(bootstrap_servers=servers, enable_auto_commit=False, group_id=group_id)
     try:
         yield consumer
     finally:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 
+from runtime.kafka_clients import AdminClient, Consumer
 from streaming.commit_metadata import Offsets
 from streaming.errors import KafkaUnreachableError
 
@@ -27,7 +27,7 @@ class TopicInfo:
 
 def describe_topics(bootstrap_servers: str, topics: tuple[str, ...]) -> dict[str, TopicInfo]:
     """Those of `topics` that exist. Raises KafkaError while the broker does not answer."""
-    admin = KafkaAdminClient(
+    admin = AdminClient(
         bootstrap_servers=bootstrap_servers.split(","), bootstrap_timeout_ms=CONNECT_TIMEOUT_MILLISECONDS
     )
     try:
@@ -78,13 +78,13 @@ class EndOffsetReader:
     def __init__(self, bootstrap_servers: str, topics: tuple[str, ...]) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
-        self._consumer: KafkaConsumer | None = None
+        self._consumer: Consumer | None = None
 
     def read(self) -> Offsets:
         """One past the last record of every partition. Raises KafkaError when the broker does not answer."""
         try:
             if self._consumer is None:
-                self._consumer = KafkaConsumer(
+                self._consumer = Consumer(
                     bootstrap_servers=self._bootstrap_servers.split(","),
                     enable_auto_commit=False,
                     bootstrap_timeout_ms=CONNECT_TIMEOUT_MILLISECONDS,
@@ -116,7 +116,7 @@ def read_offsets_at(bootstrap_servers: str, topic: str, moment: datetime) -> Off
     Raises: KafkaUnreachableError.
     """
     try:
-        consumer = KafkaConsumer(
+        consumer = Consumer(
             bootstrap_servers=bootstrap_servers.split(","),
             enable_auto_commit=False,
             bootstrap_timeout_ms=CONNECT_TIMEOUT_MILLISECONDS,

@@ -52,9 +52,11 @@ def find_offsets(bootstrap_servers: str, topics: Iterable[str], not_before: date
     No record is of an hour more than a minute after its Kafka timestamp, so that a range of hours is found from its beginning on.
     Raises KafkaError when the broker does not answer.
     """
-    from kafka import KafkaConsumer, TopicPartition
+    from kafka import TopicPartition
 
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers.split(","), enable_auto_commit=False)
+    from runtime.kafka_clients import Consumer
+
+    consumer = Consumer(bootstrap_servers=bootstrap_servers.split(","), enable_auto_commit=False)
     try:
         places = [
             TopicPartition(topic, part)
@@ -76,10 +78,12 @@ def find_offsets(bootstrap_servers: str, topics: Iterable[str], not_before: date
 
 def check_held(bootstrap_servers: str, ranges: Iterable[OffsetRange]) -> None:
     """Raises ConfigurationError when the broker lacks offsets of a range: gone by retention, or not written yet."""
-    from kafka import KafkaConsumer, TopicPartition
+    from kafka import TopicPartition
+
+    from runtime.kafka_clients import Consumer
 
     wanted = list(ranges)
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers.split(","), enable_auto_commit=False)
+    consumer = Consumer(bootstrap_servers=bootstrap_servers.split(","), enable_auto_commit=False)
     try:
         for item in wanted:
             place = TopicPartition(item.topic, item.partition)

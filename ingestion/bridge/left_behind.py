@@ -1,7 +1,6 @@
 """Downloads that an earlier name of the topic still holds: nobody would move them on once the bridge reads another. Reads only."""
 
-from kafka import KafkaConsumer
-from kafka.admin import KafkaAdminClient
+from runtime.kafka_clients import AdminClient, Consumer
 
 _TIMEOUT_MILLISECONDS = 3_000
 
@@ -12,12 +11,12 @@ def count_left_behind(bootstrap_servers: str, topic: str, group_id: str) -> dict
     Raises: KafkaError when the broker does not answer, or cannot yet say where the group is.
     """
     config = {"bootstrap_servers": bootstrap_servers.split(","), "bootstrap_timeout_ms": _TIMEOUT_MILLISECONDS}
-    admin = KafkaAdminClient(**config)
+    admin = AdminClient(**config)
     try:
         read = admin.list_group_offsets({group_id: None})[group_id]
     finally:
         admin.close()
-    consumer = KafkaConsumer(enable_auto_commit=False, **config)
+    consumer = Consumer(enable_auto_commit=False, **config)
     try:
         existing = consumer.topics()
         others = [place for place in read if place.topic != topic and place.topic in existing]

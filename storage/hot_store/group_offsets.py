@@ -29,9 +29,9 @@ class GroupOffsets:
 
     def committed(self) -> dict[int, int]:
         """Partition of the live topic → the offset at which the group goes on; partitions it never committed are left out."""
-        from kafka import KafkaConsumer, TopicPartition
+        from kafka import TopicPartition
 
-        consumer = self._consumer(KafkaConsumer)
+        consumer = self._consumer()
         try:
             places = [
                 TopicPartition(self.live_topic, number)
@@ -44,9 +44,9 @@ class GroupOffsets:
 
     def ends(self, topic: str) -> dict[int, int]:
         """Partition of a topic → one past its last record."""
-        from kafka import KafkaConsumer, TopicPartition
+        from kafka import TopicPartition
 
-        consumer = self._consumer(KafkaConsumer)
+        consumer = self._consumer()
         try:
             places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
             ends = consumer.end_offsets(places, timeout_ms=TIMEOUT_MILLISECONDS) if places else {}
@@ -54,8 +54,10 @@ class GroupOffsets:
             consumer.close(autocommit=False)
         return {place.partition: end for place, end in ends.items()}
 
-    def _consumer(self, consumer_class: type) -> Any:  # kafka-python has no types
-        return consumer_class(
+    def _consumer(self) -> Any:  # kafka-python has no types
+        from runtime.kafka_clients import Consumer
+
+        return Consumer(
             bootstrap_servers=self.bootstrap_servers.split(","),
             group_id=self.name,
             enable_auto_commit=False,

@@ -79,11 +79,11 @@ class BrokerLog:
         Raises:
             ServiceUnreachableError: no broker answers.
         """
-        from kafka import KafkaConsumer, TopicPartition
+        from kafka import TopicPartition
         from kafka.errors import KafkaError
 
         try:
-            consumer = self._consumer(KafkaConsumer)
+            consumer = self._consumer()
         except KafkaError as error:
             raise ServiceUnreachableError("Kafka", self._bootstrap_servers, type(error).__name__) from error
         try:
@@ -108,12 +108,12 @@ class BrokerLog:
         Raises:
             ServiceUnreachableError: the broker stops answering before the ranges are read.
         """
-        from kafka import KafkaConsumer, TopicPartition
+        from kafka import TopicPartition
 
         open_ranges = {place: wanted for place, wanted in ranges.items() if wanted.start < wanted.end}
         if not open_ranges:
             return
-        consumer = self._consumer(KafkaConsumer)
+        consumer = self._consumer()
         try:
             consumer.assign([TopicPartition(*place) for place in open_ranges])
             for place, wanted in open_ranges.items():
@@ -138,8 +138,10 @@ class BrokerLog:
             if offset >= wanted.end - 1:
                 del open_ranges[place]
 
-    def _consumer(self, consumer_class: type) -> Any:  # kafka-python has no types
-        return consumer_class(
+    def _consumer(self) -> Any:  # kafka-python has no types
+        from runtime.kafka_clients import Consumer
+
+        return Consumer(
             bootstrap_servers=self._bootstrap_servers.split(","),
             enable_auto_commit=False,
             auto_offset_reset="none",

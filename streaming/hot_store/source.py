@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
+from runtime.kafka_clients import Consumer
 from streaming.hot_store.records import Record
 
 COMMIT_TIMEOUT_SECONDS = 4.0
@@ -68,7 +69,7 @@ class KafkaRecordSource:
     def __init__(self, membership: GroupMembership) -> None:
         self._topic = membership.topic
         session_milliseconds = int(membership.session_timeout_seconds * 1000)
-        self._consumer: Any = KafkaConsumer(  # kafka-python has no types
+        self._consumer: Any = Consumer(  # kafka-python has no types
             bootstrap_servers=membership.bootstrap_servers.split(","),
             client_id=f"tidemark-{membership.member_name}",
             group_id=membership.group,

@@ -29,7 +29,10 @@ class LiveBench:
     def __init__(
         self, spark: "SparkSession", engine: Engine, storage: StorageSettings, settings: StreamingSettings, topic: str
     ) -> None:
+        from streaming.kafka_topics import EndOffsetReader
+
         self.spark, self.engine, self.storage, self.settings, self.topic = spark, engine, storage, settings, topic
+        self.reader = EndOffsetReader(storage.kafka_bootstrap_servers, (topic,))
         self.sent: list[Sent] = []
         self.places: list[tuple[Sent, int, int]] = []
         self._running: LiveRun | None = None
@@ -62,12 +65,11 @@ class LiveBench:
         self.sent += records
 
     def start(self, **overrides: Any) -> "LiveRun":
-        from streaming.kafka_topics import EndOffsetReader, wait_for_topics
+        from streaming.kafka_topics import wait_for_topics
         from streaming.live_run import LiveRun, LiveSource
 
         bootstrap = self.storage.kafka_bootstrap_servers
         topics = wait_for_topics(bootstrap, (self.topic,), timeout_seconds=20)
-        self.reader = EndOffsetReader(bootstrap, (self.topic,))
         source = overrides.pop("source", LiveSource(self.topic, "events.dlq.v1"))
         run = LiveRun(self.spark, self.engine, self.storage, self.settings, source, **overrides)
         run.start(topics[self.topic], self.reader.read)
@@ -116,4 +118,4 @@ class LiveBench:
         run, self._running = self._running, None
         if run is not None:
             run.stop()
-            self.reader.close()
+        self.reader.close()
