@@ -9,10 +9,11 @@ TEST_PROCESSES ?= 0 # more: tests that share servers stay in one process (tests/
 
 .PHONY: setup demo up down check test test-slow fuzz faults bench docs features lock clean
 
-setup:  ## the virtual environment from the lock, and the jars
+setup:  ## the virtual environment from the lock, the jars, and what makes Spark start sooner
 	@$(PYTHON) scripts/bootstrap.py
 
-demo: setup  ## start everything, send a stream, show what came out of it
+demo:  ## start everything, send a stream, show what came out of it
+	@$(PYTHON) scripts/bootstrap.py --no-class-archive
 	@$(BIN)/tidemark demo
 
 up: setup  ## start the stack; Ctrl-C stops it

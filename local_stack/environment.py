@@ -12,6 +12,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from ingestion.contracts.topics import TopicNames
+from local_stack.class_archive import archive_file
 from local_stack.ports import LOOPBACK
 from local_stack.settings import StackSettings
 from runtime.aliases import second_names
@@ -47,6 +48,7 @@ def compute(settings: StackSettings, password: str, spark_jars: str, processors:
         "TIDEMARK_SERVING_HOST": LOOPBACK,
         "TIDEMARK_SERVING_PORT": str(ports.analytics),
         "TIDEMARK_STREAMING_JARS": spark_jars,
+        "TIDEMARK_STREAMING_CLASS_ARCHIVE": str(archive_file()),
         "TIDEMARK_STREAMING_DRIVER_JAVA_OPTIONS": FIRST_COMPILER_ALONE if processors <= FEW_PROCESSORS else "",
         "TIDEMARK_STREAMING_CHECKPOINT_DIR": str(home / "checkpoints" / "land_bronze"),
         "TIDEMARK_STREAMING_WINDOWS_CHECKPOINT_DIR": str(home / "checkpoints" / "realtime_windows"),

@@ -1,7 +1,7 @@
 """Makes the virtual environment from the lock, and says in one line what this machine lacks for it. Standard library only.
 
 `python3 scripts/bootstrap.py` is what `make setup` runs: checks Python, Java and disk; then .venv, the locked packages, the project
-itself and the jars. Done work is not repeated: a stamp in .venv holds the hash of what it was made from.
+itself, the jars and the class archive. Done work is not repeated: a stamp in .venv holds the hash of what it was made from.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "tidemark-stamp"
+ARCHIVE_STAMP = VENV / "tidemark-archive-stamp"
 LOCK = ROOT / "requirements.lock"
 UV_VERSION = "0.13.8"
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
@@ -29,6 +30,9 @@ def main() -> int:
     """0 when everything is set up; 1 with one line per missing thing."""
     parser = argparse.ArgumentParser(description="Sets up .venv and the jars.")
     parser.add_argument("--check", action="store_true", help="only check this machine")
+    parser.add_argument(
+        "--no-class-archive", action="store_true", help="leave to another time what only makes Spark start sooner"
+    )
     arguments = parser.parse_args()
     use_suitable_python()
     problems = [problem for problem in (check_python(), check_java(), check_disk()) if problem]
@@ -38,6 +42,8 @@ def main() -> int:
         return 1
     if not arguments.check:
         install()
+        if not arguments.no_class_archive:
+            write_class_archive()
     return 0
 
 
@@ -137,6 +143,16 @@ def install() -> None:
         run([str(python), "-m", "local_stack.jars"])
     STAMP.write_text(stamp)
     say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def write_class_archive() -> None:
+    """The class archive of Spark's drivers, once for an environment. Where it cannot be written that is told and left: nothing needs it."""
+    if ARCHIVE_STAMP.exists() and ARCHIVE_STAMP.read_text() == expected_stamp():
+        return
+    say("writing an archive of Spark's classes, which halves the start of its drivers; takes a minute")
+    argv = [str(VENV / "bin" / "python"), "-m", "local_stack.class_archive"]
+    subprocess.run(argv, cwd=str(ROOT), stdout=sys.stderr, check=False)
+    ARCHIVE_STAMP.write_text(expected_stamp())
 
 
 def compile_bytecode(python: Path) -> "subprocess.Popen[bytes]":

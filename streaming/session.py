@@ -114,9 +114,14 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
 
 
 def _java_options(settings: StreamingSettings) -> str:
-    """More options for the driver's JVM: the caller's, and AWS's property for the profile."""
-    profile = f"-Daws.profile={settings.aws_profile}" if settings.aws_profile else ""
-    return f"{settings.driver_java_options} {profile}".strip()
+    """More options for the driver's JVM: the caller's, AWS's property for the profile, and the class archive."""
+    options = [settings.driver_java_options]
+    if settings.aws_profile:
+        options.append(f"-Daws.profile={settings.aws_profile}")
+    # One that does not fit is passed over, with a warning; for one that is missing Java does without its own archive too.
+    if settings.class_archive and Path(settings.class_archive).exists():
+        options.append(f'"-XX:SharedArchiveFile={settings.class_archive}" -Xlog:cds*=error')
+    return " ".join(options).strip()
 
 
 def build_spark(settings: StreamingSettings, app_name: str = "tidemark") -> "SparkSession":

@@ -21,6 +21,10 @@ class StreamingSettings(BaseSettings):
         default="",
         description="Jars for the driver's class path (Kafka source, Delta), separated by colons. Empty: spark-submit brings them.",
     )
+    class_archive: str = Field(
+        default="",
+        description="Java class archive for the driver's JVM; one that does not fit is passed over. Empty: none (decision 34).",
+    )
     checkpoint_dir: str = Field(
         default=".tidemark/checkpoints/land_bronze",
         description="Where landing keeps its place: a path, or a URI that Hadoop's file systems understand.",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from local_stack.class_archive import archive_file
 from local_stack.jars import Jars
 from platform_assets.settings import PROJECT_ROOT
 from storage.bronze import latest_version
@@ -45,6 +46,7 @@ def run(storage: StorageSettings, jars: Jars, *steps: str) -> list[dict[str, Any
         "TIDEMARK_STORAGE_BRONZE_URI": storage.bronze_uri,
         "TIDEMARK_STORAGE_EXTENSIONS_DIR": str(storage.extensions_dir),
         "TIDEMARK_STREAMING_JARS": ":".join(str(jar) for jar in jars.spark),
+        "TIDEMARK_STREAMING_CLASS_ARCHIVE": str(archive_file()),
         "TIDEMARK_STREAMING_SCRATCH_DIR": str(Path(storage.bronze_uri).parent / "spark"),
         "TIDEMARK_STREAMING_DRIVER_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
         "TIDEMARK_STREAMING_COMPACT_DATES_PER_RUN": "2",

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from local_stack.broker import running_broker
+from local_stack.class_archive import archive_file
 from local_stack.jars import Jars
 from local_stack.topics import create_topics
 from storage.control.engine import make_engine
@@ -37,6 +38,7 @@ def base_settings(jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> Strea
     folder = tmp_path_factory.mktemp("spark")
     return StreamingSettings(
         jars=":".join(str(jar) for jar in jars.spark),
+        class_archive=str(archive_file()),
         checkpoint_dir=str(folder / "unused"),
         scratch_dir=str(folder / "scratch"),
         driver_memory_mb=768,

@@ -77,6 +77,7 @@ def make_environment(storage: StorageSettings, settings: StreamingSettings, data
         "TIDEMARK_STORAGE_BRONZE_URI": storage.bronze_uri,
         "TIDEMARK_STORAGE_DATABASE_URL": database_url,
         "TIDEMARK_STREAMING_JARS": settings.jars,
+        "TIDEMARK_STREAMING_CLASS_ARCHIVE": settings.class_archive,
         "TIDEMARK_STREAMING_CHECKPOINT_DIR": settings.checkpoint_dir,
         "TIDEMARK_STREAMING_DRIVER_MEMORY_MB": "768",
         "TIDEMARK_STREAMING_DRIVER_JAVA_OPTIONS": settings.driver_java_options,

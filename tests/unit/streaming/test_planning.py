@@ -1,6 +1,7 @@
 """Small pure decisions: where a query starts, which date is compacted, what bronze's DDL says, how settings are bounded."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -84,6 +85,16 @@ def test_region_and_profile_reach_spark_only_when_they_are_set() -> None:
     assert changed["spark.hadoop.fs.s3a.aws.credentials.provider"].endswith(".ProfileCredentialsProvider")
     assert changed["spark.driver.extraJavaOptions"] == plain["spark.driver.extraJavaOptions"] + " -Daws.profile=p"
     assert len(changed) == 3
+
+
+def test_a_class_archive_is_named_only_where_there_is_one(tmp_path: Path) -> None:
+    archive = tmp_path / "a folder" / "spark-classes.jsa"
+    settings = StreamingSettings(class_archive=str(archive))
+
+    assert spark_options(settings) == spark_options(StreamingSettings())
+    archive.parent.mkdir()
+    archive.touch()
+    assert f'"-XX:SharedArchiveFile={archive}"' in spark_options(settings)["spark.driver.extraJavaOptions"]
 
 
 def test_waiting_for_kafka_is_bounded() -> None:
