@@ -21,7 +21,7 @@ class ProcessSpec:
     after: tuple[str, ...] = ()
     is_task: bool = False
     user: str | None = None
-    # How far it stands back when processors are short, 0 to 19; what it starts stands back with it.
+    # How far it stands back when processors are short, 0 to 19, once it is ready, with all that it has started: starting, it is waited for.
     niceness: int = 0
     # Quick work in the supervisor before every start, e.g. removing the lock of a killed server.
     prepare: Callable[[], None] | None = None

@@ -22,7 +22,8 @@ from local_stack.unprivileged import unprivileged_user
 LANDING_STOP_SECONDS = 10.0
 INFRASTRUCTURE_STOP_SECONDS = 5.0
 HOT_STORE_STOP_SECONDS = 10.0
-# Who answers comes first (0), then landing, which may be three seconds behind, then builds and live windows (decision 33).
+# Who answers comes first (0), then landing, which may be three seconds behind, then builds and live windows (decision 33). Each takes its
+# place when it is ready.
 LANDING_NICENESS = 2
 BUILD_NICENESS = 5
 WINDOWS_NICENESS = 5

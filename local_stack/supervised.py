@@ -14,7 +14,8 @@ from pathlib import Path
 
 from local_stack import child
 from local_stack.log_files import last_line, open_log
-from local_stack.marks import VARIABLE, kill_marked
+from local_stack.marks import VARIABLE, find_marked, kill_marked
+from local_stack.priority import stand_back
 from local_stack.process_spec import ProcessSpec
 from runtime.settings import EXIT_CONFIGURATION
 
@@ -141,7 +142,7 @@ class Supervised:
                 self.spec.prepare()
             with open_log(self.log_file) as log:
                 self._process = subprocess.Popen(
-                    child.wrap(self.spec.argv, self.spec.death_signal, self.spec.user, self.spec.niceness),
+                    child.wrap(self.spec.argv, self.spec.death_signal, self.spec.user),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -177,6 +178,8 @@ class Supervised:
         if is_healthy:
             if self.state is State.STARTING:
                 self._ready_at = now
+                if self.spec.niceness:
+                    stand_back(find_marked(self._mark), self.spec.niceness)
             self.state = State.READY
             self.was_ready = True
             self.detail = ""
