@@ -1,29 +1,29 @@
-"""Rewrites many small files of a date as few larger ones, without changing a row. Runs between two batches.
+"""Rewrites many small files of an open date as few larger ones, without changing a row, while batches go on.
 
-It holds the writer's lock: its commit carries the newest landing metadata on, which must not be out of date when it is
-written. So every run is bounded: one date, and only files below a size. Closed dates are left to streaming.jobs.compact_bronze, which
-works beside landing, unless bronze is where two drivers cannot be kept apart.
+Batches wait for its commit alone. Closed dates are left to streaming.jobs.compact_bronze, unless bronze is where two drivers cannot be
+kept apart.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import SparkSession
 
 from storage.bronze_files import first_open_date
 from streaming.bronze_table import BronzeTable
 from streaming.commit_lock import CommitLock
-from streaming.commit_metadata import CommitMetadata
+from streaming.date_rewrite import DateRewriter, Rewrite
 from streaming.settings import StreamingSettings
 
 # Before the other driver takes a date for closed, this one is through with it.
 HANDOVER = timedelta(hours=1)
+# Beside that of the batches, with an equal claim to the executor's threads.
+SCHEDULER_POOL = "compaction"
 logger = logging.getLogger(__name__)
-
-USER_METADATA_OPTION = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 def choose_date(small_files: dict[str, list[int]], min_files: int) -> str | None:
@@ -32,8 +32,22 @@ def choose_date(small_files: dict[str, list[int]], min_files: int) -> str | None
     return min(dates, key=lambda date: (-len(small_files[date]), date), default=None)
 
 
+class _WriterLock:
+    """Keeps out batches of this driver, and commits of the other."""
+
+    def __init__(self, writer: threading.Lock, commits: CommitLock) -> None:
+        self._writer = writer
+        self._commits = commits
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """In the order in which batches take both."""
+        with self._writer, self._commits.hold():
+            yield
+
+
 class Compactor:
-    """Compacts one date at a time."""
+    """Compacts one date at a time, in a thread of its own."""
 
     def __init__(
         self,
@@ -41,48 +55,62 @@ class Compactor:
         table: BronzeTable,
         lock: threading.Lock,
         commit_lock: CommitLock,
-        read_newest: Callable[[], CommitMetadata | None],
         settings: StreamingSettings,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._spark = spark
         self._table = table
-        self._lock = lock
-        self._commit_lock = commit_lock
-        self._read_newest = read_newest
+        self._rewriter = DateRewriter(spark, table.uri, _WriterLock(lock, commit_lock))
+        self._keeps_others_out = commit_lock.keeps_others_out
         self._settings = settings
         self._clock = clock
         self._now = now
+        self._thread: threading.Thread | None = None
         self._next_at = clock() + settings.compact_every_seconds
 
-    def compact_if_due(self) -> str | None:
-        """compact_once() when the time has come."""
-        if not self._settings.compact_every_seconds or self._clock() < self._next_at:
-            return None
+    def start_if_due(self) -> None:
+        """Begins compact_once() when the time has come and none is running."""
+        is_running = self._thread is not None and self._thread.is_alive()
+        if is_running or not self._settings.compact_every_seconds or self._clock() < self._next_at:
+            return
+        self._thread = threading.Thread(target=self._run, name="compaction", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Until none is running, or the time is over."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", SCHEDULER_POOL)
         try:
-            return self.compact_once()
+            self.compact_once()
+        except Exception:
+            # Nothing was changed. Landing does not depend on it, and stops it in the middle when it stops.
+            logger.warning("a compaction failed, the next one tries again", exc_info=True)
         finally:
             self._next_at = self._clock() + self._settings.compact_every_seconds
 
-    def compact_once(self) -> str | None:
-        """Compacts the date that needs it most and returns it; None when no date does."""
-        small_files = self._table.list_small_files(self._settings.compact_file_size_mb * 1024 * 1024)
-        if self._commit_lock.keeps_others_out:
+    def compact_once(self) -> Rewrite | None:
+        """Compacts the date that needs it most; None when no date does. Raises what DateRewriter.rewrite raises."""
+        small_bytes = self._settings.compact_file_size_mb * 1024 * 1024
+        small_files = self._table.list_small_files(small_bytes)
+        if self._keeps_others_out:
             first = first_open_date(self._now() + HANDOVER).isoformat()
             small_files = {date: sizes for date, sizes in small_files.items() if date >= first}
-        date = choose_date(small_files, self._settings.compact_min_files)
-        if date is None:
+        chosen = choose_date(small_files, self._settings.compact_min_files)
+        if chosen is None:
             return None
         started = self._clock()
-        with self._lock, self._commit_lock.hold():
-            newest = self._read_newest()
-            if newest is None:
-                return None
-            self._spark.conf.set(USER_METADATA_OPTION, newest.to_json())
-            try:
-                self._spark.sql(f"OPTIMIZE delta.`{self._table.uri}` WHERE event_date = '{date}'")
-            finally:
-                self._spark.conf.unset(USER_METADATA_OPTION)
-        logger.info("compacted %s: %d small files in %.1f s", date, len(small_files[date]), self._clock() - started)
-        return date
+        count = -(-sum(small_files[chosen]) // self._settings.compact_target_bytes)
+        rewrite = self._rewriter.rewrite(date.fromisoformat(chosen), max(1, count), smaller_than=small_bytes)
+        logger.info(
+            "compacted %s: %d small files became %d in %.1f s, batches waited %.2f",
+            chosen,
+            rewrite.files_before,
+            rewrite.files_after,
+            self._clock() - started,
+            rewrite.locked_seconds,
+        )
+        return rewrite

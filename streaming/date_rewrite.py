@@ -1,4 +1,4 @@
-"""Writes one date of bronze anew as few files, rows in the order they occurred. No row is added, changed or lost.
+"""Writes files of one date of bronze anew as fewer, rows in the order they occurred. No row is added, changed or lost.
 
 Delta's own OPTIMIZE does not sort, its Z-ordering sorts by buckets only, and both commit in the call that reads and writes for seconds.
 Here that is done first, in Delta's own transaction, and the commit lock is held for the commit alone: landing goes on meanwhile. The
@@ -8,19 +8,27 @@ commit is an OPTIMIZE with `dataChange=false`: Delta checks it against what was 
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from pyspark.sql import DataFrame, SparkSession
 
 from streaming.bronze_table import BronzeTable
-from streaming.commit_lock import CommitLock
-from streaming.compaction import USER_METADATA_OPTION
 from streaming.schemas import PARTITION_COLUMN
+
+USER_METADATA_OPTION = "spark.databricks.delta.commitInfo.userMetadata"
 
 # Delta wants rows by partition first and sorts them itself, without the rest, when they are not. Places make the order whole.
 SORT_COLUMNS = (PARTITION_COLUMN, "occurred_at", "kafka_topic", "kafka_partition", "kafka_offset")
+
+
+class Lock(Protocol):
+    """What keeps others from committing."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """For as long as the block lasts."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class DateRewriter:
         self,
         spark: SparkSession,
         table_uri: str,
-        lock: CommitLock,
+        lock: Lock,
         *,
         before_commit: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -58,22 +66,28 @@ class DateRewriter:
         self._delta = jvm.org.apache.spark.sql.delta
         self._none = getattr(jvm.scala, "None$").__getattr__("MODULE$")
 
-    def rewrite(self, event_date: date, file_count: int) -> Rewrite:
-        """The files that the date has at the newest version as `file_count` ones at most. Files that land meanwhile stay as they are.
+    def rewrite(self, event_date: date, file_count: int, *, smaller_than: int | None = None) -> Rewrite:
+        """The files that the date has at the newest version as `file_count` ones at most; with `smaller_than` only those of fewer bytes.
+
+        Files that land meanwhile stay as they are.
 
         Raises: py4j's error of a Delta conflict when another rewrite took one of the files; nothing is changed then.
         """
         log = self._delta.DeltaLog.forTable(self._spark._jsparkSession, self._table.uri)
         transaction = log.startTransaction(self._none, self._none)
         predicate = self._expression(f"{PARTITION_COLUMN} = DATE'{event_date:%Y-%m-%d}'")
-        old = transaction.filterFiles(self._seq([predicate]), True)
-        rows = DataFrame(log.createDataFrame(transaction.snapshot(), old, False, self._none), self._spark)
+        old = [
+            file
+            for file in _items(transaction.filterFiles(self._seq([predicate]), True))
+            if smaller_than is None or int(file.size()) < smaller_than
+        ]
+        rows = DataFrame(log.createDataFrame(transaction.snapshot(), self._seq(old), False, self._none), self._spark)
         rows = rows.repartition(1) if file_count == 1 else rows.repartitionByRange(file_count, "occurred_at")
         rows = rows.sortWithinPartitions(*SORT_COLUMNS)
         new = _items(transaction.writeFiles(rows._jdf, self._none, True, self._seq([])))
         removed_at_ms = int(time.time() * 1000)
         actions = [self._without_data_change(file) for file in new]
-        actions += [file.removeWithTimestamp(removed_at_ms, False) for file in _items(old)]
+        actions += [file.removeWithTimestamp(removed_at_ms, False) for file in old]
         self._before_commit()
         with self._lock.hold():
             started = self._clock()
@@ -82,9 +96,9 @@ class DateRewriter:
         return Rewrite(
             event_date=event_date,
             version=version,
-            files_before=int(old.size()),
+            files_before=len(old),
             files_after=len(new),
-            bytes_before=sum(int(file.size()) for file in _items(old)),
+            bytes_before=sum(int(file.size()) for file in old),
             bytes_after=sum(int(file.size()) for file in new),
             locked_seconds=locked_seconds,
         )

@@ -114,9 +114,7 @@ class Landing:
             on_batch=self._progress.record_batch,
         )
         writer = self._writer
-        self._compactor = Compactor(
-            self._spark, self.table, writer.lock, commit_lock, lambda: writer.newest, self._settings
-        )
+        self._compactor = Compactor(self._spark, self.table, writer.lock, commit_lock, self._settings)
         for query in queries:
             self._queries[query.name] = self._start_query(query, state, topics)
         self._progress.set_state("running")
@@ -151,7 +149,7 @@ class Landing:
         if self.table.commits_since_checkpoint() >= COMMITS_PER_CHECKPOINT:
             self.table.checkpoint()
         if self._compactor is not None:
-            self._compactor.compact_if_due()
+            self._compactor.start_if_due()
 
     def landed(self) -> Offsets:
         """The highest landed offset per topic and partition, by the newest commit of this run."""
@@ -172,6 +170,9 @@ class Landing:
                 self._sleep(0.05)
             query.stop()
         self._queries.clear()
+        if self._compactor is not None:
+            # Half of one changes nothing: what is not done by then goes with the JVM.
+            self._compactor.wait(max(0.0, deadline - time.monotonic()))
         self._spark.sparkContext.setLogLevel("WARN")
         self.release()
         return is_clean

@@ -66,6 +66,8 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(settings.shuffle_partitions),
         # Re-planning between stages costs more than one-second batches can win by it.
         "spark.sql.adaptive.enabled": "false",
+        # Compaction has a pool of its own: first come, first served, a batch would wait for all its tasks.
+        "spark.scheduler.mode": "FAIR",
         "spark.sql.streaming.numRecentProgressUpdates": "2",
         "spark.sql.ui.retainedExecutions": "2",
         "spark.ui.retainedJobs": "10",

@@ -103,7 +103,7 @@ class StreamingSettings(BaseSettings):
         default=32,
         ge=1,
         le=1024,
-        description="Files of open dates smaller than this count as small. Landing waits while one is written, so it bounds that pause. "
+        description="Files of open dates smaller than this count as small. "
         "Closed dates are rewritten beside landing, as files of twice this size.",
     )
     compact_dates_per_run: int = Field(

@@ -70,6 +70,11 @@ class Verdict:
         """Of all faults."""
         return max((fault["recovery_seconds"] for fault in self.faults), default=0.0)
 
+    @property
+    def slowest_return_seconds(self) -> float:
+        """Of what was killed: no other fault leaves it to the stack alone when all is ready again."""
+        return max((fault["recovery_seconds"] for fault in self.faults if fault["kind"] == "kill"), default=0.0)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: counts, and the first offenders of each kind."""
         found = {
@@ -77,7 +82,8 @@ class Verdict:
             for key, value in asdict(self).items()
         }
         counts = {f"{name}_count": len(getattr(self, name)) for name in ("lost", "double", "invented", "wrong_cells")}
-        return {"ok": self.ok, "slowest_recovery_seconds": self.slowest_recovery_seconds, **counts, **found}
+        slowest = {name: getattr(self, name) for name in ("slowest_recovery_seconds", "slowest_return_seconds")}
+        return {"ok": self.ok, **slowest, **counts, **found}
 
 
 @dataclass(frozen=True)

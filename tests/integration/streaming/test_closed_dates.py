@@ -20,7 +20,6 @@ from storage.duckdb_session import open_session
 from storage.settings import StorageSettings
 from streaming.bronze_vacuum import delete_dead_files, list_dead_files
 from streaming.commit_lock import CommitLock
-from streaming.commit_metadata import CommitMetadata
 from streaming.compaction import Compactor
 from streaming.date_rewrite import DateRewriter
 from streaming.errors import CommitLockError, ConfigurationError
@@ -218,9 +217,8 @@ def test_landing_leaves_closed_dates_alone_where_another_driver_may_commit(
     table = BronzeTable(spark, world.settings.bronze_uri)
     settings = base_settings.model_copy(update={"compact_min_files": 2})
     lock = CommitLock(spark, table.uri)
-    newest = CommitMetadata("live", 0, world.clock, landed_offsets(world.settings), {})
-    compactor = Compactor(spark, table, threading.Lock(), lock, lambda: newest, settings)
-    assert compactor.compact_once() == (None if keeps_others_out else DAY.isoformat())
+    rewrite = Compactor(spark, table, threading.Lock(), lock, settings).compact_once()
+    assert (rewrite and rewrite.event_date) == (None if keeps_others_out else DAY)
 
 
 def test_an_object_store_is_refused(spark: "SparkSession", world: World, base_settings: StreamingSettings) -> None:

@@ -89,25 +89,31 @@ def test_a_publication_that_goes_back_or_changes_is_a_contradiction() -> None:
     assert other.readings.contradictions == ["publication 1 was asked for, 2 answered"]
 
 
+KINDS = ("lost", "double", "invented", "wrong_cells", "checker", "hot_store", "live_windows", "contradictions")
+
+
+def make_verdict(**found: Any) -> Verdict:
+    """One that is ok, but for what is given."""
+    counts = dict.fromkeys(("sent", "acknowledged", "published"), 1)
+    counts |= dict.fromkeys(("seed", "answers_read", "publications_read", "live_hours_compared"), 0)
+    return Verdict(**{"code_version": "", **counts, **{kind: [] for kind in KINDS}, **found})
+
+
 def test_a_verdict_over_nothing_is_not_ok() -> None:
-    kinds = ("lost", "double", "invented", "wrong_cells", "checker", "hot_store", "live_windows", "contradictions")
-    nothing: dict[str, Any] = {kind: [] for kind in kinds}
-    counts = {
-        "seed": 1,
-        "code_version": "",
-        "sent": 1,
-        "published": 0,
-        "answers_read": 0,
-        "publications_read": 0,
-        "live_hours_compared": 0,
-    }
-    assert not Verdict(**counts, acknowledged=0, **nothing).ok  # type: ignore[arg-type]
-    assert Verdict(**counts, acknowledged=1, **nothing).ok  # type: ignore[arg-type]
-    for name in nothing:
-        assert not Verdict(**counts, acknowledged=1, **nothing | {name: ["x"]}).ok  # type: ignore[arg-type]
-    assert not Verdict(**counts, acknowledged=1, **nothing, downloads=(2, 1, 1)).ok  # type: ignore[arg-type]
-    assert not Verdict(**counts, acknowledged=1, **nothing, downloads=(2, 3, 2)).ok  # type: ignore[arg-type]
-    assert not Verdict(**counts, acknowledged=1, **nothing, problem="not drained").ok  # type: ignore[arg-type]
+    assert make_verdict().ok
+    assert not make_verdict(acknowledged=0).ok
+    for kind in KINDS:
+        assert not make_verdict(**{kind: ["x"]}).ok
+    assert not make_verdict(downloads=(2, 1, 1)).ok
+    assert not make_verdict(downloads=(2, 3, 2)).ok
+    assert not make_verdict(problem="not drained").ok
+
+
+def test_only_what_was_killed_must_be_back_in_time() -> None:
+    faults = [{"kind": "kill", "recovery_seconds": 3.0}, {"kind": "pause", "recovery_seconds": 70.0}]
+    assert make_verdict(faults=faults).slowest_return_seconds == 3.0
+    assert make_verdict(faults=faults).slowest_recovery_seconds == 70.0
+    assert make_verdict().slowest_return_seconds == 0.0
 
 
 def test_a_schedule_follows_from_its_seed_and_leaves_nothing_out() -> None:
