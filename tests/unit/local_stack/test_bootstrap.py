@@ -54,3 +54,20 @@ def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "NEEDED_DISK_GIB", 10**9)
     monkeypatch.setattr(bootstrap, "is_current", lambda: False)
     assert "needed; free some space" in str(bootstrap.check_disk())
+
+
+def test_the_class_archive_is_tried_once_for_an_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[list[str]] = []
+
+    def fail(argv: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        calls.append(argv)
+        return subprocess.CompletedProcess(argv, 1)
+
+    monkeypatch.setattr(bootstrap, "ARCHIVE_STAMP", tmp_path / "stamp")
+    monkeypatch.setattr(bootstrap.subprocess, "run", fail)
+    bootstrap.write_class_archive()
+    bootstrap.write_class_archive()
+    assert [argv[1:] for argv in calls] == [["-m", "local_stack.class_archive"]]
+    monkeypatch.setattr(bootstrap, "expected_stamp", lambda: "another lock")
+    bootstrap.write_class_archive()
+    assert len(calls) == 2
