@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -49,8 +50,9 @@ def test_one_topic_for_two_roles_is_refused_in_words_without_secrets(monkeypatch
         (("cli.main", "up"), 1),
     ],
 )
-def test_every_entry_point_refuses_it_in_one_line(arguments: tuple[str, ...], exit_code: int) -> None:
-    environment = {**os.environ, "KAFKA_TOPIC": "no topic"}
+def test_every_entry_point_refuses_it_in_one_line(arguments: tuple[str, ...], exit_code: int, tmp_path: Path) -> None:
+    # A home of its own: a stack's values beside the checkout would be taken first.
+    environment = {**os.environ, "KAFKA_TOPIC": "no topic", "TIDEMARK_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
