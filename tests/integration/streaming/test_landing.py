@@ -27,9 +27,10 @@ def plan_recovery(bench: LandingBench, *, perform: bool):
     names = bench.storage.topics.landed
     topics = wait_for_topics(bench.storage.kafka_bootstrap_servers, names, timeout_seconds=20)
     reader = EndOffsetReader(bench.storage.kafka_bootstrap_servers, names)
-    recovery = Recovery(bench.spark, bench.storage, bench.settings)
-    plan = recovery.plan(topics, reader.read())
+    ends = reader.read()
     reader.close()
+    recovery = Recovery(bench.spark, bench.storage, bench.settings)
+    plan = recovery.plan(topics, ends)
     if perform:
         recovery.perform(plan)
     return plan
