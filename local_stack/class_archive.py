@@ -34,7 +34,7 @@ def archive_file() -> Path:
 
 
 def write_archive(target: Path) -> None:
-    """Writes the archive anew. Takes half a minute, most of it at the end of the JVM.
+    """Writes the archive anew. Takes a minute on two processors, a third of it at the end of the JVM.
 
     Raises: LocalStackError, TimeoutError or what Spark raises; there is no archive then.
     """

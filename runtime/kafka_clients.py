@@ -10,30 +10,23 @@ from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
 
 
-class Consumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python is not typed
-    """KafkaConsumer. Raises: KafkaError when the broker is not found in time, and nothing of it is left."""
+class _EndsWhatItStarted:
+    """A client whose constructor raises KafkaError when the broker is not found in time, and then leaves nothing of itself."""
 
     def __init__(self, **config: Any) -> None:
         try:
             super().__init__(**config)
         except BaseException:
-            _end(self)
+            # Their own close() expects what the constructor sets last.
+            connections: Any = getattr(self, "_client", None)
+            if connections is not None:
+                connections.close()
             raise
 
 
-class AdminClient(KafkaAdminClient):  # type: ignore[misc]  # kafka-python is not typed
-    """KafkaAdminClient. Raises: KafkaError when the broker is not found in time, and nothing of it is left."""
-
-    def __init__(self, **config: Any) -> None:
-        try:
-            super().__init__(**config)
-        except BaseException:
-            _end(self)
-            raise
+class Consumer(_EndsWhatItStarted, KafkaConsumer):  # type: ignore[misc]  # kafka-python is not typed
+    """KafkaConsumer."""
 
 
-def _end(half_made: Any) -> None:
-    # Their own close() expects what the constructor sets last.
-    connections = getattr(half_made, "_client", None)
-    if connections is not None:
-        connections.close()
+class AdminClient(_EndsWhatItStarted, KafkaAdminClient):  # type: ignore[misc]  # kafka-python is not typed
+    """KafkaAdminClient."""
