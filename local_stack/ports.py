@@ -1,15 +1,19 @@
 """Questions about TCP ports of this machine: is one free, does one answer, which process holds one."""
 
+import random
 import socket
 
 LOOPBACK = "127.0.0.1"
+# Below what Linux (32768) and macOS (49152) give to connections that go out: one of those must not take a port while its server starts.
+THROW_AWAY_PORTS = range(20_000, 32_768)
 
 
 def free_port() -> int:
-    """A port that was free a moment ago. For tests and throw-away servers."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago and that no connection going out will take. For tests and throw-away servers."""
+    for port in random.sample(THROW_AWAY_PORTS, 200):
+        if is_free(port):
+            return port
+    raise OSError(f"200 ports between {THROW_AWAY_PORTS.start} and {THROW_AWAY_PORTS.stop} are taken")
 
 
 def is_listening(port: int, host: str = LOOPBACK, timeout_seconds: float = 0.5) -> bool:

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from confluent_kafka import Producer
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -19,6 +21,8 @@ from local_stack.ports import free_port
 from storage.hot_store.group_offsets import GroupOffsets
 from streaming.hot_store.records import Record
 from tests.fixtures.hot_events import live_record
+
+LAST_WORDS_BYTES = 4000
 
 
 @dataclass
@@ -76,16 +80,26 @@ def running_worker(
     }
     environment = {key: value for key, value in environment.items() if value}
     argv = child.wrap([sys.executable, "-m", module], signal.SIGKILL)
-    process = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        yield WorkerProcess(name, process, port)
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(argv, env=environment, stderr=log)
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield WorkerProcess(name, process, port)
+        except BaseException as error:
+            error.add_note(f"{name}: exit code {process.poll()}, last words:\n{last_words(log)}")
+            raise
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def last_words(log: IO[bytes]) -> str:
+    """The end of what a process has logged so far."""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), LAST_WORDS_BYTES, max(0, size - LAST_WORDS_BYTES)).decode(errors="replace")
 
 
 def app_records(app_id: str, numbers: Sequence[int], users: int = 40) -> list[Record]:
