@@ -5,7 +5,7 @@ TIDEMARK_HOME ?= .tidemark
 FUZZ_SECONDS ?= 600
 FAULT_ROUNDS ?= 50
 FAULT_SEED ?= 1
-TEST_PROCESSES ?= 0 # more: tests that share servers stay in one process (tests/fixtures/shares.py)
+TEST_PROCESSES ?= 2 # tests that share servers stay in one process (tests/fixtures/shares.py); 0: all in one, in order
 
 .PHONY: setup demo up down check test test-slow fuzz faults bench docs features lock clean
 

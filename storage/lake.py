@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from storage.duckdb_session import configure, connect_in_memory, load_extensions, open_session
+from storage.lake_views import create_views
 from storage.restatements import RESTATEMENTS_DDL
 from storage.settings import StorageSettings
 from storage.tables import CATALOG_SCHEMA, TableSpec, load_table_specs
@@ -72,7 +73,7 @@ def open_lake(
 
 
 def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAULT_MANIFEST) -> list[str]:
-    """Creates the catalog and every published table that is missing; returns the names it created. Idempotent.
+    """Creates the catalog and every published table and view that is missing; returns the names it created. Idempotent.
 
     A column that a contract gained is added to the published table; a changed or dropped one is refused by name.
     """
@@ -94,6 +95,7 @@ def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAU
             if name not in existing:
                 session.execute(statement)
                 created.append(name)
+        created += create_views(session, {*existing, *created})
     return created
 
 

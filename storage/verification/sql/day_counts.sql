@@ -10,6 +10,8 @@ with days as (
     union all
     select distinct event_date, 0 as row_count from published_redrives
     union all
+    select distinct event_date, 0 as row_count from lake.silver.experiment_exposures
+    union all
     select distinct event_date, 0 as row_count from lake.gold.fct_user_hours
     union all
     select distinct event_date, 0 as row_count from lake.gold.agg_5min_events

@@ -22,6 +22,10 @@ create table lake.silver.redrives (
     kafka_topic varchar, kafka_partition integer, kafka_offset bigint, app_id varchar, event_id varchar, received_at timestamptz,
     ingested_at timestamptz, event_date date, event_hour timestamptz, origin_topic varchar, origin_partition integer, origin_offset bigint
 );
+create table lake.silver.experiment_exposures (
+    app_id varchar, experiment_id varchar, variant varchar, user_id varchar, event_date date, event_hour timestamptz,
+    first_exposed_at timestamptz, exposure_count bigint
+);
 create table lake.gold.fct_user_hours (
     app_id varchar, family varchar, user_id varchar, platform varchar, event_type varchar, event_date date, event_hour timestamptz,
     event_count bigint

@@ -56,6 +56,8 @@ select
     case when family_of(landed.contract) = 'download' then coalesce(landed.avro_error_code, landed.body ->> '$.download.error_code', 'none') end
         as error_code,
     case when family_of(landed.contract) = 'download' then coalesce(landed.avro_status, landed.body ->> '$.download.status') end as status,
+    case when landed.contract = 'product/1' then landed.body ->> '$.experiment_id' end as experiment_id,
+    case when landed.contract = 'product/1' then landed.body ->> '$.variant' end as variant,
     verdicts.payload_differs,
     verdicts.winner_topic,
     verdicts.winner_partition,

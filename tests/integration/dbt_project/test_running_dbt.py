@@ -14,6 +14,7 @@ TABLES = (
     "silver.events",
     "silver.duplicates",
     "silver.quarantine",
+    "silver.experiment_exposures",
     "gold.fct_user_hours",
     "gold.agg_5min_events",
     "gold.agg_hour_events",

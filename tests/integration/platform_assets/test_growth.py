@@ -20,7 +20,7 @@ from storage.lake import open_lake
 from storage.settings import StorageSettings
 from storage.tracing.way import trace
 from tests.fixtures.lakehouse import DBT_DIR, DbtInProcess, Lakehouse, open_lakehouse
-from tests.integration.verification.rows import HOUR, avro_download, engagement, json_download
+from tests.integration.verification.rows import HOUR, avro_download, engagement, json_download, product
 from tests.integration.verification.world import StampedRow, World
 
 pytestmark = pytest.mark.integration
@@ -44,6 +44,8 @@ def commits(schema_id: int) -> list[list[StampedRow]]:
             engagement(2, minutes=70, user="u1"),
             engagement(3, event_id="far", occurred_at=HOUR - timedelta(days=7, minutes=1)),
             avro_download(4, schema_id, user="u1"),
+            product(0, kafka_partition=2, minutes=20),
+            product(1, kafka_partition=2, minutes=20, user="u2", body={"variant": "B"}),
             engagement(0, **DEAD, dlq_stage="edge"),
         ],
         [
@@ -72,6 +74,9 @@ def commits(schema_id: int) -> list[list[StampedRow]]:
             engagement(20, minutes=80, user="u5"),
             json_download(1, kafka_partition=1, event_id="j1"),
             json_download(2, kafka_partition=1, event_id="j2", region="US"),
+            product(2, kafka_partition=2, minutes=19),
+            product(3, kafka_partition=2, minutes=21, user="u2", body={"variant": "B"}),
+            product(4, kafka_partition=2, minutes=75),
         ],
     ]
 
@@ -114,6 +119,7 @@ def test_growing_hours_give_the_tables_and_restatements_that_whole_ones_give(
     assert lakehouse.everything() == twin.everything()
     assert ledger(lakehouse) == ledger(twin) != []
     assert len(lakehouse.rows("silver.redrives")) == 1
+    assert [row[-1] for row in lakehouse.rows("silver.experiment_exposures")] == [2, 1, 2]
     assert {row[4] for row in lakehouse.rows("silver.quarantine")} == {
         "missing_field",
         "malformed_json",
@@ -200,6 +206,12 @@ PLANTED = {
         "and false",
         "assert_download_errors_add_up_to_hours",
     ),
+    "exposures forget the published first one": (
+        "models/silver/experiment_exposures.sql",
+        "least(arrived.first_exposed_at, published.first_exposed_at)",
+        "arrived.first_exposed_at",
+        "assert_exposures_are_those_of_the_events",
+    ),
     "windows count arrivals alone": (
         "models/gold/agg_5min_events.sql",
         "semi join touched",
@@ -223,9 +235,21 @@ def test_a_planted_bug_fails_the_build(lakehouse: Lakehouse, tmp_path: Path, bug
     tick(
         lakehouse,
         world,
-        [engagement(0), engagement(1, user="u2", minutes=20), engagement(5, user="u3", minutes=70), json_download(6)],
+        [
+            engagement(0),
+            engagement(1, user="u2", minutes=20),
+            engagement(5, user="u3", minutes=70),
+            json_download(6),
+            product(8),
+        ],
     )
-    world.land(engagement(2), engagement(3, event_id="e0"), engagement(4, user="u3", minutes=20), json_download(7))
+    world.land(
+        engagement(2),
+        engagement(3, event_id="e0"),
+        engagement(4, user="u3", minutes=20),
+        json_download(7),
+        product(9, minutes=30),
+    )
     plan = builder.plan(Window((HOUR,)), "bug", grows_by="arrival")
     assert plan.cutoffs
     project = tmp_path / "project"

@@ -1,6 +1,7 @@
 """Rows for the checker's tests: good ones by default, at ten past the hour."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +37,30 @@ def generic(kafka_offset: int, *, minutes: int = 10, user: str = "u1", **changes
         **changes,
     }
     return StampedRow(kafka_offset=kafka_offset, **fields)
+
+
+def product(
+    kafka_offset: int, *, minutes: int = 10, user: str = "u1", body: Mapping[str, Any] | None = None, **changes: Any
+) -> StampedRow:
+    """A user's exposure to variant A of `checkout`, `minutes` after HOUR. `body` overrides its fields; None leaves one out."""
+    fields: dict[str, Any] = {
+        "event_type": "feature_exposed",
+        "contract": "product/1",
+        "event_id": f"p{kafka_offset}",
+        "occurred_at": HOUR + timedelta(minutes=minutes),
+        **changes,
+    }
+    sent = {
+        "event_id": fields["event_id"],
+        "event_type": fields["event_type"],
+        "user_id": user,
+        "event_ts": int(fields["occurred_at"].timestamp() * 1000),
+        "experiment_id": "checkout",
+        "variant": "A",
+        **(body or {}),
+    }
+    value = _json(**{name: item for name, item in sent.items() if item is not None})
+    return StampedRow(kafka_offset=kafka_offset, **{"value": value, **fields})
 
 
 def json_download(kafka_offset: int, *, region: str = "EU", **changes: Any) -> StampedRow:

@@ -8,7 +8,7 @@ import pytest
 
 from storage.control import acknowledged
 from storage.verification import Check
-from tests.integration.verification.rows import HOUR, engagement
+from tests.integration.verification.rows import HOUR, engagement, product
 from tests.integration.verification.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.feature("K10")]
@@ -240,6 +240,15 @@ def test_a_gold_row_that_is_there_twice_is_named(world: World) -> None:
     version = world.land(engagement(0))
     world.publish(version, tamper="insert into lake.gold.agg_hour_events from lake.gold.agg_hour_events")
     assert set(world.failures()) == {"agg_hour_events_equal_recomputation"}
+
+
+@pytest.mark.parametrize("column", ["first_exposed_at = first_exposed_at + interval 1 second", "variant = 'B'"])
+def test_a_changed_exposure_is_named(world: World, column: str) -> None:
+    version = world.land(product(0), product(1, minutes=5), product(2, user="u2", body={"variant": "B"}))
+    world.publish(version, tamper=f"update lake.silver.experiment_exposures set {column} where user_id = 'u1'")
+    check = broken(world, "experiment_exposures_equal_recomputation")
+    assert check.invariant == "I4"
+    assert set(world.failures()) == {"experiment_exposures_equal_recomputation"}
 
 
 def test_a_wrong_winner_or_flag_is_named(world: World) -> None:

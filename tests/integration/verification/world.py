@@ -172,6 +172,7 @@ class World:
                 "silver.duplicates",
                 "silver.quarantine",
                 "silver.redrives",
+                "silver.experiment_exposures",
                 "gold.fct_user_hours",
                 "gold.agg_hour_download_errors",
                 *_HOURLY,
@@ -258,6 +259,7 @@ def build(rows: Sequence[StampedRow], wanted: set[datetime]) -> dict[str, list[d
     """The rows of the wanted hours of every table but the daily one, from the rules' text."""
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
     downloads: list[StampedRow] = []
+    exposed: list[StampedRow] = []
     valid = [row for row in rows if _reason(row) is None and row.dlq_stage is None]
     for row in rows:
         if row.event_hour not in wanted or row.dlq_stage == "consumer":
@@ -279,8 +281,10 @@ def build(rows: Sequence[StampedRow], wanted: set[datetime]) -> dict[str, list[d
         else:
             tables["silver.events"].append(_event(row))
             downloads += [row] if row.contract == "download/1" else []
+            exposed += [row] if row.event_type == "feature_exposed" else []
     _aggregate(tables)
     tables["gold.agg_hour_download_errors"] = _download_errors(downloads)
+    tables["silver.experiment_exposures"] = _exposures(exposed)
     return tables
 
 
@@ -404,6 +408,23 @@ def _download_errors(downloads: Sequence[StampedRow]) -> list[dict[str, Any]]:
         | {"event_date": hour.date(), "event_hour": hour, "event_count": counts.total()}
         | {f"{status}_count": counts[status] for status in ("success", "failed", "cancelled")}
         for (app, hour, region, code), counts in outcomes.items()
+    ]
+
+
+def _exposures(exposed: Sequence[StampedRow]) -> list[dict[str, Any]]:
+    """Silver's exposures of each user to each variant."""
+    times: dict[tuple[str, ...], dict[datetime, list[datetime]]] = defaultdict(lambda: defaultdict(list))
+    for row in exposed:
+        body = _document(row)
+        if body.get("experiment_id") is not None:
+            assert row.occurred_at is not None
+            key = (row.app_id, body["experiment_id"], body["variant"], body["user_id"].strip())
+            times[key][row.event_hour].append(row.occurred_at)
+    return [
+        {"app_id": app, "experiment_id": experiment, "variant": variant, "user_id": user}
+        | {"event_date": hour.date(), "event_hour": hour, "first_exposed_at": min(seen), "exposure_count": len(seen)}
+        for (app, experiment, variant, user), hours in times.items()
+        for hour, seen in hours.items()
     ]
 
 
