@@ -73,7 +73,7 @@ def open_lake(
 
 
 def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAULT_MANIFEST) -> list[str]:
-    """Creates the catalog and every published table and view that is missing; returns the names it created. Idempotent.
+    """Creates the catalog and every published table and view that is missing, all or none; returns their names. Idempotent.
 
     A column that a contract gained is added to the published table; a changed or dropped one is refused by name.
     """
@@ -82,6 +82,7 @@ def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAU
     created: list[str] = []
     with open_session(settings, LAKE_EXTENSIONS) as session:
         session.execute(attach_statement(settings, read_only=False, snapshot_id=None))
+        session.execute("begin")  # one commit of the catalog, not one for every statement
         existing = _existing_columns(session)
         for schema in ("silver", "gold", "operations"):
             session.execute(f"create schema if not exists lake.{schema}")
@@ -96,6 +97,7 @@ def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAU
                 session.execute(statement)
                 created.append(name)
         created += create_views(session, {*existing, *created})
+        session.execute("commit")
     return created
 
 

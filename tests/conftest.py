@@ -7,7 +7,15 @@ from unittest import mock
 import pytest
 import structlog
 
-from tests.fixtures.servers import database_url, jars, kafka_bootstrap, postgres_url, storage_settings
+from tests.fixtures.servers import (
+    database_url,
+    extensions_dir,
+    jars,
+    kafka_bootstrap,
+    migrated_database,
+    postgres_url,
+    storage_settings,
+)
 
 OUTSIDE_NAMES = {
     "DAGSTER_HOME",
@@ -21,7 +29,15 @@ OUTSIDE_NAMES = {
 
 pytest_plugins = ["tests.fixtures.features", "tests.fixtures.shares"]
 
-__all__ = ["database_url", "jars", "kafka_bootstrap", "postgres_url", "storage_settings"]
+__all__ = [
+    "database_url",
+    "extensions_dir",
+    "jars",
+    "kafka_bootstrap",
+    "migrated_database",
+    "postgres_url",
+    "storage_settings",
+]
 
 
 def pytest_configure() -> None:

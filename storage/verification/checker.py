@@ -147,6 +147,7 @@ def _check_published(
     findings: list[Finding],
 ) -> dict[str, Any]:
     """I2-I6 against the pinned publication."""
+    published_state.view_later_tables(session)
     findings += published_state.check_redrives(session)
     counted = published_state.day_counts(session, newest_days)
     first_day, last_day = (counted[0][0], counted[-1][0]) if counted else (date.max, date.min)

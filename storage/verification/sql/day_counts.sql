@@ -10,7 +10,7 @@ with days as (
     union all
     select distinct event_date, 0 as row_count from published_redrives
     union all
-    select distinct event_date, 0 as row_count from lake.silver.experiment_exposures
+    select distinct event_date, 0 as row_count from published_experiment_exposures
     union all
     select distinct event_date, 0 as row_count from lake.gold.fct_user_hours
     union all
@@ -20,7 +20,7 @@ with days as (
     union all
     select distinct event_date, 0 as row_count from lake.gold.agg_day_events
     union all
-    select distinct event_date, 0 as row_count from lake.gold.agg_hour_download_errors
+    select distinct event_date, 0 as row_count from published_agg_hour_download_errors
 )
 select event_date, sum(row_count)::bigint as row_count
 from days

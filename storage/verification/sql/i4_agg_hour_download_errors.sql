@@ -13,7 +13,7 @@ with expected as (
 published as (
     select
         app_id, region, error_code, window_start, window_end, event_date, event_hour, event_count, success_count, failed_count, cancelled_count
-    from lake.gold.agg_hour_download_errors
+    from published_agg_hour_download_errors
     where event_date between getvariable('first_day') and getvariable('last_day')
 )
 select 'not published: ' || missing::varchar as offence from (from expected except all from published) as missing

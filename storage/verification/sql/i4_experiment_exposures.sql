@@ -8,7 +8,7 @@ with expected as (
 ),
 published as (
     select app_id, experiment_id, variant, user_id, event_date, event_hour, first_exposed_at, exposure_count
-    from lake.silver.experiment_exposures
+    from published_experiment_exposures
     where event_date between getvariable('first_day') and getvariable('last_day')
 )
 select 'not published: ' || missing::varchar as offence from (from expected except all from published) as missing

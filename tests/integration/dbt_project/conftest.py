@@ -133,7 +133,7 @@ def _body_rows(cases: list[tuple[str, bytes]], app_id: str) -> list[BronzeRow]:
 
 
 @pytest.fixture(scope="session")
-def inputs(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Inputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory, extensions_dir: Path, postgres_url: str) -> Inputs:
     """The lake's tables as the contracts say, user hours published, bronze in two commits."""
     home = tmp_path_factory.mktemp("dbt_builds")
     settings = StorageSettings(
@@ -141,7 +141,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Input
         bronze_uri=str(home / "bronze"),
         lake_uri=str(home / "lake"),
         builds_dir=home,
-        extensions_dir=home / "extensions",
+        extensions_dir=extensions_dir,
     )
     avro_bodies.write_schemas(home / "avro_schemas.json")
     first = Inputs(home, settings, 0, 0)

@@ -141,7 +141,9 @@ def _row(record: Landed) -> StampedRow:
 
 
 @pytest.fixture(scope="package")
-def lakehouse(kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakehouse]:
+def lakehouse(
+    kafka_bootstrap: str, postgres_url: str, extensions_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lakehouse]:
     """One lake for these tests: every test has an app of its own in it."""
     home = tmp_path_factory.mktemp("quarantine")
     settings = StorageSettings(
@@ -150,7 +152,7 @@ def lakehouse(kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.
         bronze_uri=str(home / "bronze"),
         lake_uri=str(home / "lake"),
         builds_dir=home / "builds",
-        extensions_dir=home / "duckdb_extensions",
+        extensions_dir=extensions_dir,
     )
     lakehouse = open_lakehouse(settings, checks=False)
     yield lakehouse

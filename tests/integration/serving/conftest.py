@@ -9,7 +9,6 @@ from threading import Thread
 from uuid import uuid4
 
 import httpx
-import psycopg2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -24,13 +23,14 @@ from storage.control import migrate
 from storage.lake import create_missing_tables
 from storage.settings import StorageSettings
 from tests.fixtures.lake_writer import LakeWriter, random_events
+from tests.fixtures.servers import copy_database
 
 NOW = datetime(2026, 1, 7, 12, 34, 56, 789012, tzinfo=UTC)
 SEED = 20260107
 
 
 @pytest.fixture(scope="session")
-def lake_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> StorageSettings:
+def lake_template(postgres_url: str, extensions_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> StorageSettings:
     """An empty lake whose database is copied for each test: making the tables anew takes seconds."""
     folder = tmp_path_factory.mktemp("lake_template")
     settings = StorageSettings(
@@ -38,7 +38,7 @@ def lake_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -
         bronze_uri=str(folder / "bronze"),
         lake_uri=str(folder / "lake"),
         builds_dir=folder / "builds",
-        extensions_dir=folder / "extensions",
+        extensions_dir=extensions_dir,
     )
     migrate(settings)
     create_missing_tables(settings)
@@ -48,14 +48,8 @@ def lake_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -
 def copy_lake(template: StorageSettings, folder: Path) -> StorageSettings:
     """An empty lake in a database of its own. Data files share a folder: their names never meet."""
     server_url, _, template_name = template.database_url.rpartition("/")
-    name = f"serving_{uuid4().hex}"
-    connection = psycopg2.connect(f"{server_url}/postgres")
-    connection.autocommit = True
-    try:
-        connection.cursor().execute(f'create database "{name}" template "{template_name}"')
-    finally:
-        connection.close()
-    return template.model_copy(update={"database_url": f"{server_url}/{name}", "builds_dir": folder / "builds"})
+    url = copy_database(f"{server_url}/postgres", template_name, f"serving_{uuid4().hex}")
+    return template.model_copy(update={"database_url": url, "builds_dir": folder / "builds"})
 
 
 @contextmanager

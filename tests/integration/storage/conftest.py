@@ -14,7 +14,9 @@ from tests.fixtures.lake_writer import LakeWriter
 
 
 @pytest.fixture(scope="package")
-def shared_writer(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeWriter]:
+def shared_writer(
+    postgres_url: str, extensions_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LakeWriter]:
     """Bronze begins with an empty commit, so that its version is the number of events when each lands alone."""
     folder: Path = tmp_path_factory.mktemp("shared_lake")
     settings = StorageSettings(
@@ -22,7 +24,7 @@ def shared_writer(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -
         bronze_uri=str(folder / "bronze" / "events"),
         lake_uri=str(folder / "lake"),
         builds_dir=folder / "builds",
-        extensions_dir=folder / "duckdb_extensions",
+        extensions_dir=extensions_dir,
     )
     migrate(settings)
     create_missing_tables(settings)

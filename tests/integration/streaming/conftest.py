@@ -61,12 +61,12 @@ def spark(base_settings: StreamingSettings) -> Iterator["SparkSession"]:
 
 
 @pytest.fixture
-def landing_storage(landing_bootstrap: str, tmp_path: Path) -> StorageSettings:
+def landing_storage(landing_bootstrap: str, extensions_dir: Path, tmp_path: Path) -> StorageSettings:
     """An own bronze over the shared broker."""
     return StorageSettings(
         bronze_uri=str(tmp_path / "bronze" / "events"),
         kafka_bootstrap_servers=landing_bootstrap,
-        extensions_dir=tmp_path / "duckdb_extensions",
+        extensions_dir=extensions_dir,
     )
 
 

@@ -43,12 +43,11 @@ def publish(world: World, dbt: DbtInProcess) -> None:
 
 
 @pytest.fixture
-def landed(storage_settings: StorageSettings, extensions_dir: Path) -> Iterator[World]:
+def landed(storage_settings: StorageSettings) -> Iterator[World]:
     """Three landed records, two of one event, over the product's own tables."""
-    settings = storage_settings.model_copy(update={"extensions_dir": extensions_dir})
-    create_missing_tables(settings)
-    engine = make_engine(settings)
-    world = World(settings, engine)
+    create_missing_tables(storage_settings)
+    engine = make_engine(storage_settings)
+    world = World(storage_settings, engine)
     world.land(engagement(0), engagement(1), engagement(2, event_id="e1", minutes=12))
     yield world
     engine.dispose()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.verification.rows import HOUR, engagement, generic
+from tests.integration.verification.rows import HOUR, engagement, generic, product
 from tests.integration.verification.world import StampedRow, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.feature("K10")]
@@ -156,13 +156,22 @@ def test_recovered_events_add_up_and_keep_their_quarantine_rows(world: World) ->
     assert {name: report.counts[name] for name in expected} == expected
 
 
-def test_a_publication_from_before_redrives_were_published_is_sound(world: World) -> None:
+@pytest.mark.parametrize("table", ["silver.redrives", "silver.experiment_exposures", "gold.agg_hour_download_errors"])
+def test_a_publication_from_before_a_table_was_published_is_sound(world: World, table: str) -> None:
     # Regression: after an upgrade the newest publication is older than the table.
     version = world.land(engagement(0))
-    world.publish(version, tamper="drop table lake.silver.redrives")
+    world.publish(version, tamper=f"drop table lake.{table}")
     report = world.verify()
     assert report.ok, report.failed
     assert report.counts["redriven"] == 0
+
+
+def test_hours_from_before_a_table_was_published_are_named_where_it_would_have_rows(world: World) -> None:
+    version = world.land(product(0))
+    world.publish(version, tamper="drop table lake.silver.experiment_exposures")
+    [check] = world.failures().values()
+    assert check.name == "experiment_exposures_equal_recomputation"
+    assert check.offending[0].startswith("not published: {'app_id': public, 'experiment_id': checkout")
 
 
 def test_a_table_that_came_after_a_publication_is_not_missed_in_it(world: World) -> None:

@@ -245,8 +245,7 @@ def create_lake(settings: StorageSettings) -> None:
     )
     with open_session(settings, LAKE_EXTENSIONS) as session:
         session.execute(attach_statement(settings, read_only=False, snapshot_id=None))
-        session.execute(ddl)
-        session.execute(PUBLICATIONS_DDL)
+        session.execute(f"begin; {ddl}; {PUBLICATIONS_DDL}; commit")
 
 
 def _with_stamp(row: StampedRow, stamp: datetime) -> StampedRow:
