@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -146,30 +147,37 @@ def test_two_programs_at_once_know_nothing_of_each_other(server: Server, tmp_pat
     assert (tmp_path / "two" / "manifest.json").exists()
 
 
-def start_long_program(server: Server) -> "tuple[subprocess.Popen[bytes], psutil.Process]":
-    """A Dagster code server, attached, and its process."""
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def start_long_program(server: Server, folder: Path) -> "tuple[subprocess.Popen[bytes], psutil.Process]":
+    """A Dagster code server that listens in the folder, attached, and its process."""
     before = set(server.process.children())
-    argv = [sys.executable, client.__file__, str(server.socket), "dagster", "api", "grpc", "--socket", "never.sock"]
+    argv = [sys.executable, client.__file__, str(server.socket), "dagster", "api", "grpc", "--socket", "grpc.sock"]
     caller = subprocess.Popen(
         [*argv, "--empty-working-directory", "-m", "platform_assets.definitions"],
-        cwd=server.socket.parent,
+        cwd=folder,
         stdout=subprocess.DEVNULL,
     )
     wait_until(lambda: set(server.process.children()) - before)
     (program,) = set(server.process.children()) - before
-    wait_until(lambda: program.num_threads() > 1 or not program.is_running())
+    wait_until(lambda: (folder / "grpc.sock").exists())
     return caller, program
 
 
-def test_a_signal_to_the_caller_reaches_the_program(server: Server) -> None:
-    caller, program = start_long_program(server)
+def test_a_signal_to_the_caller_reaches_the_program(server: Server, short_folder: Path) -> None:
+    caller, program = start_long_program(server, short_folder)
     caller.send_signal(signal.SIGTERM)
     caller.wait(30)
     wait_until(lambda: not program.is_running())
 
 
-def test_a_program_does_not_outlive_its_killed_caller(server: Server) -> None:
-    caller, program = start_long_program(server)
+def test_a_program_does_not_outlive_its_killed_caller(server: Server, short_folder: Path) -> None:
+    caller, program = start_long_program(server, short_folder)
     caller.kill()
     caller.wait()
     wait_until(lambda: not program.is_running())
@@ -242,14 +250,16 @@ def test_a_killed_run_is_failed_at_once(instance: dg.DagsterInstance, jobs_file:
     wait_until(lambda: status(instance, run_id) is dg.DagsterRunStatus.FAILURE, 10)
 
 
-def test_changed_code_is_what_the_next_program_runs(server: Server) -> None:
+def test_changed_code_is_what_the_next_program_runs(server: Server, short_folder: Path) -> None:
     """Last: the server starts itself anew."""
     message = "our code has changed"
     earlier = server.log.read_text().count(message)  # another process's tests may have written to the tree
-    first, forked = start_long_program(server)
+    for name in ("forked", "afresh"):
+        (short_folder / name).mkdir()
+    first, forked = start_long_program(server, short_folder / "forked")
     assert "local_stack.fork_server.server" in forked.cmdline()
     Path(client.__file__).with_name("__init__.py").touch()
-    second, started_afresh = start_long_program(server)
+    second, started_afresh = start_long_program(server, short_folder / "afresh")
     assert "local_stack.fork_server.server" not in started_afresh.cmdline()
     assert server.log.read_text().count(message) == earlier, "it has children"
     for caller in (first, second):
