@@ -96,7 +96,7 @@ def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAU
             if name not in existing:
                 session.execute(statement)
                 created.append(name)
-        created += create_views(session, {*existing, *created})
+        created += create_views(session)
         session.execute("commit")
     return created
 

@@ -3,19 +3,7 @@
 A view reads the tables of the snapshot that it is read at, so that an answer as of an earlier publication is as it was.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
-
 import duckdb
-
-
-@dataclass(frozen=True)
-class View:
-    """A query over published tables."""
-
-    query: str
-    tables: frozenset[str]
-
 
 PRODUCT_EVENTS = """
 select
@@ -52,27 +40,21 @@ where events.family = 'product'
 """One row per product event. `first_exposure_at`: when its user was first exposed to its experiment, whatever hour that was in; null for an
 event of no experiment and for a user whom no event shows exposed."""
 
-VIEWS = {
-    "silver.product_events": View(PRODUCT_EVENTS, frozenset(("silver.events", "silver.experiment_exposures"))),
-}
+VIEWS = {"silver.product_events": PRODUCT_EVENTS}
 
 
-def create_views(session: duckdb.DuckDBPyConnection, tables: Collection[str]) -> list[str]:
-    """Makes the views over the lake's `tables` that are missing or say something else; returns their names. Idempotent.
-
-    A view over a table that a plan's older code does not know yet is left for later.
-    """
+def create_views(session: duckdb.DuckDBPyConnection) -> list[str]:
+    """Makes the views in the attached lake that are missing or say something else; returns their names. Needs their tables. Idempotent."""
     present = dict(
         session.execute(
             "select schema_name || '.' || view_name, sql from duckdb_views() where database_name = 'lake' and not internal"
         ).fetchall()
     )
     changed = []
-    for name, view in VIEWS.items():
-        [normal] = session.execute("select json_deserialize_sql(json_serialize_sql(?))", [view.query]).fetchone() or [
-            ""
-        ]
-        if view.tables.issubset(tables) and not present.get(name, "").rstrip(";").endswith(f" AS {normal}"):
-            session.execute(f"create or replace view lake.{name} as {view.query}")
+    for name, query in VIEWS.items():
+        # As DuckDB writes it back, so that the two compare.
+        [(written,)] = session.execute("select json_deserialize_sql(json_serialize_sql(?))", [query]).fetchall()
+        if not present.get(name, "").endswith(f" AS {written};"):
+            session.execute(f"create or replace view lake.{name} as {query}")
             changed.append(name)
     return changed

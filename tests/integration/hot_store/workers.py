@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
 
 from confluent_kafka import Producer
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -16,13 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion.contracts.topics import LIVE_TOPIC
 from local_stack import child
+from local_stack.log_files import tail
 from local_stack.metrics import read_metrics
 from local_stack.ports import free_port
 from storage.hot_store.group_offsets import GroupOffsets
 from streaming.hot_store.records import Record
 from tests.fixtures.hot_events import live_record
 
-LAST_WORDS_BYTES = 4000
+LAST_LINES = 40
 
 
 @dataclass
@@ -80,12 +81,13 @@ def running_worker(
     }
     environment = {key: value for key, value in environment.items() if value}
     argv = child.wrap([sys.executable, "-m", module], signal.SIGKILL)
-    with tempfile.TemporaryFile() as log:
+    with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(argv, env=environment, stderr=log)
         try:
             yield WorkerProcess(name, process, port)
         except BaseException as error:
-            error.add_note(f"{name}: exit code {process.poll()}, last words:\n{last_words(log)}")
+            words = "\n".join(tail(Path(log.name), LAST_LINES))
+            error.add_note(f"{name}: exit code {process.poll()}, last words:\n{words}")
             raise
         finally:
             process.terminate()
@@ -94,12 +96,6 @@ def running_worker(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def last_words(log: IO[bytes]) -> str:
-    """The end of what a process has logged so far."""
-    size = os.fstat(log.fileno()).st_size
-    return os.pread(log.fileno(), LAST_WORDS_BYTES, max(0, size - LAST_WORDS_BYTES)).decode(errors="replace")
 
 
 def app_records(app_id: str, numbers: Sequence[int], users: int = 40) -> list[Record]:
