@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 APP_ID = "demo"
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
-# What dbt itself writes into the project folder.
-DBT_OUTPUT = ("target", "logs", "dbt_packages", "__pycache__")
+# Folders of the project that a manifest is not made from: what dbt itself writes, and plugins, which a build imports (Python then
+# writes beside them, which makes the folder newer).
+NOT_PARSED = ("target", "logs", "dbt_packages", "__pycache__", "plugins")
 
 
 def initialise_database() -> None:
@@ -99,11 +100,11 @@ def initialise_tables() -> None:
 
 
 def manifest_is_fresh(project: Path) -> bool:
-    """True when the manifest is newer than every file and folder of the project (a removed file makes its folder newer)."""
+    """True when the manifest is newer than every file and folder that it is made from (a removed file makes its folder newer)."""
     manifest = project / "target" / "manifest.json"
     if not manifest.exists():
         return False
-    inputs = (path for path in project.rglob("*") if not set(path.relative_to(project).parts) & set(DBT_OUTPUT))
+    inputs = (path for path in project.rglob("*") if not set(path.relative_to(project).parts) & set(NOT_PARSED))
     newest = max((path.stat().st_mtime for path in inputs), default=0.0)
     return manifest.stat().st_mtime > newest
 
