@@ -39,15 +39,20 @@ class BuildFailedError(Exception):
         self.failed = failed
         self.samples = samples
         self.events = events
-        names = ", ".join(f"{node.kind} {node.name}" for node in failed) or "dbt (see the run's log)"
+        names = ", ".join(map(self._describe, failed)) or "dbt (see the run's log)"
         super().__init__(f"{names} failed; nothing was published, the hours stay dirty")
 
     @property
     def blocked_by(self) -> str:
         """What to show as the reason of the block: the first failed check, else the first failed model."""
         for node in sorted(self.failed, key=lambda node: node.kind != "check"):
-            return f"{node.kind} {node.name}"
+            return self._describe(node)
         return "dbt build"
+
+    def _describe(self, node: FailedNode) -> str:
+        """Its name, and of a check with several rules those that its sample rows break."""
+        rules = sorted({row["rule"] for row in self.samples.get(node.name, []) if "rule" in row})
+        return f"{node.kind} {node.name}" + (f" ({', '.join(rules)})" if rules else "")
 
 
 class DbtRunner:

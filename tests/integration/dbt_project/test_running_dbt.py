@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from storage.lake import open_lake
@@ -104,11 +106,34 @@ def test_a_failed_check_is_named_and_its_rows_stay_in_the_build_file(inputs: Inp
     build = run_dbt(inputs, "failing", *build_arguments(), TIDEMARK_BUILD_SNAPSHOT=str(planted))
 
     assert not build.success
-    assert "day_distinct_users_fit_events" in build.output
+    assert "agg_day_events_rows_are_valid" in build.output
     samples = build.rows(
-        "select event_type, event_count, unique_users from failed_checks.day_distinct_users_fit_events"
+        "select rule, event_type, event_count, unique_users from failed_checks.agg_day_events_rows_are_valid"
     )
-    assert samples == [("share", 0, 1)]
+    assert samples == [("no more users than events", "share", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "rules"),
+    [
+        ("gold/agg_day_events", "insert into {table} select * from {table} limit 1", ["the key is unique"]),
+        ("gold/agg_day_events", "update {table} set window_end = null", ["window_end is filled"]),
+        ("gold/agg_day_events", "update {table} set unique_users = 0", ["no more users than events"]),
+        ("silver/quarantine", "update {table} set stage = 'space'", ["stage is known"]),
+        ("silver/quarantine", "update {table} set stage = 'space', reason = null", ["reason is filled"]),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_found_with_the_first_that_it_breaks(
+    inputs: Inputs, built: Build, tmp_path: Path, model: str, change: str, rules: list[str]
+) -> None:
+    check = f"{Path(model).name}_rows_are_valid"
+    compiled = inputs.target_dir / "compiled" / "tidemark" / "models" / f"{model}.yml" / f"{check}.sql"
+    shutil.copy(built.file, tmp_path / "build.duckdb")
+    with duckdb.connect(str(tmp_path / "build.duckdb")) as connection:
+        broken = f"select distinct rule from ({compiled.read_text()})"
+        assert connection.execute(broken).fetchall() == []
+        connection.execute(change.format(table=model.replace("/", ".")))
+        assert connection.execute(broken).fetchall() == [(rule,) for rule in rules]
 
 
 @pytest.mark.feature("K5")

@@ -152,7 +152,7 @@ def test_a_failed_check_stops_the_promotion_and_names_itself(
         event for event in result.all_node_events if event.is_step_failure
     ).step_failure_data.user_failure_data
     assert failure is not None
-    assert "event_offsets_are_unique" in (failure.description or "")
+    assert "check events_rows_are_valid (the key is unique)" in (failure.description or "")
     assert any(label.startswith("sample_rows_") for label in failure.metadata)
     dirty = list_dirty(lakehouse.engine)
     assert [(item.hour, item.attempts) for item in dirty] == [(OLD, 1)]
