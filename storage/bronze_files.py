@@ -35,20 +35,25 @@ class DateFiles:
 
 def list_date_files(settings: StorageSettings) -> list[DateFiles]:
     """Every date of the newest version, oldest first. Empty without a table."""
+    return [DateFiles(day, len(sizes), sum(sizes)) for day, sizes in list_file_sizes(settings).items()]
+
+
+def list_file_sizes(settings: StorageSettings) -> dict[date, list[int]]:
+    """Bytes of every live file of the newest version, by date, oldest first. Empty without a table."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
     try:
         table = DeltaTable(settings.bronze_uri, storage_options=delta_options(settings))
     except TableNotFoundError:
-        return []
+        return {}
     actions = table.get_add_actions(flatten=True)
     names = actions.schema.names
     dates, sizes = (actions.column(names.index(name)).to_pylist() for name in ("partition.event_date", "size_bytes"))
     found: dict[date, list[int]] = {}
     for day, size in zip(dates, sizes, strict=True):
         found.setdefault(day, []).append(size)
-    return [DateFiles(day, len(of), sum(of)) for day, of in sorted(found.items())]
+    return dict(sorted(found.items()))
 
 
 def first_open_date(now: datetime) -> date:

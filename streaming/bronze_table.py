@@ -64,11 +64,18 @@ class BronzeTable:
         newest = max(int(snapshot.logSegment().checkpointProvider().version()), self._checkpointed)
         return int(snapshot.version()) - max(newest, 0)
 
-    def checkpoint(self) -> None:
-        """Writes the state of the table beside the log, and trims what the log keeps no longer. Batches may go on meanwhile."""
+    def checkpoint(self, storage_options: dict[str, str] | None = None) -> None:
+        """Writes the state of the table beside the log, and trims what the log keeps no longer. Batches may go on meanwhile.
+
+        By delta-rs, with its storage options: Spark makes a query of it, whose code is generated and compiled anew each time.
+        """
+        from deltalake import DeltaTable
+
+        table = DeltaTable(self.uri, storage_options=storage_options)
+        table.create_checkpoint()
+        self._checkpointed = int(table.version())
         log = self._log()
-        self._checkpointed = int(log.unsafeVolatileSnapshot().version())
-        log.checkpoint()
+        log.doLogCleanup(log.unsafeVolatileSnapshot(), self._none())
 
     def read(self) -> DataFrame:
         """All rows at the newest version."""
@@ -109,18 +116,6 @@ class BronzeTable:
             .collect()
         )
         return [PartitionCount(*row) for row in rows]
-
-    def list_small_files(self, below_bytes: int) -> dict[str, list[int]]:
-        """Sizes of the files smaller than `below_bytes`, per event_date."""
-        snapshot = self._log().update(False, self._none(), self._none())
-        files = DataFrame(snapshot.allFiles().toDF(), self._spark)
-        rows = (
-            files.where(F.col("size") < below_bytes)
-            .groupBy(F.col("partitionValues")["event_date"].alias("event_date"))
-            .agg(F.collect_list("size").alias("sizes"))
-            .collect()
-        )
-        return {row["event_date"]: list(row["sizes"]) for row in rows if row["event_date"] is not None}
 
     def _metadata_from_rows(self) -> CommitMetadata | None:
         counts = self.count_partitions()

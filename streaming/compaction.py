@@ -7,14 +7,14 @@ kept apart.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import SparkSession
 
-from storage.bronze_files import first_open_date
-from streaming.bronze_table import BronzeTable
+from storage.bronze_files import first_open_date, list_file_sizes
+from storage.settings import StorageSettings
 from streaming.commit_lock import CommitLock
 from streaming.date_rewrite import DateRewriter, Rewrite
 from streaming.settings import StreamingSettings
@@ -26,10 +26,10 @@ SCHEDULER_POOL = "compaction"
 logger = logging.getLogger(__name__)
 
 
-def choose_date(small_files: dict[str, list[int]], min_files: int) -> str | None:
+def choose_date(small_files: Mapping[date, list[int]], min_files: int) -> date | None:
     """The date with most small files, if that is enough of them; the earlier one of equals."""
-    dates = [date for date, sizes in small_files.items() if len(sizes) >= min_files]
-    return min(dates, key=lambda date: (-len(small_files[date]), date), default=None)
+    dates = [day for day, sizes in small_files.items() if len(sizes) >= min_files]
+    return min(dates, key=lambda day: (-len(small_files[day]), day), default=None)
 
 
 class _WriterLock:
@@ -52,7 +52,7 @@ class Compactor:
     def __init__(
         self,
         spark: SparkSession,
-        table: BronzeTable,
+        storage: StorageSettings,
         lock: threading.Lock,
         commit_lock: CommitLock,
         settings: StreamingSettings,
@@ -60,8 +60,8 @@ class Compactor:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._spark = spark
-        self._table = table
-        self._rewriter = DateRewriter(spark, table.uri, _WriterLock(lock, commit_lock))
+        self._storage = storage
+        self._rewriter = DateRewriter(spark, storage.bronze_uri, _WriterLock(lock, commit_lock))
         self._keeps_others_out = commit_lock.keeps_others_out
         self._settings = settings
         self._clock = clock
@@ -95,16 +95,18 @@ class Compactor:
     def compact_once(self) -> Rewrite | None:
         """Compacts the date that needs it most; None when no date does. Raises what DateRewriter.rewrite raises."""
         small_bytes = self._settings.compact_file_size_mb * 1024 * 1024
-        small_files = self._table.list_small_files(small_bytes)
-        if self._keeps_others_out:
-            first = first_open_date(self._now() + HANDOVER).isoformat()
-            small_files = {date: sizes for date, sizes in small_files.items() if date >= first}
+        first = first_open_date(self._now() + HANDOVER) if self._keeps_others_out else date.min
+        small_files = {
+            day: [size for size in sizes if size < small_bytes]
+            for day, sizes in list_file_sizes(self._storage).items()
+            if day >= first
+        }
         chosen = choose_date(small_files, self._settings.compact_min_files)
         if chosen is None:
             return None
         started = self._clock()
         count = -(-sum(small_files[chosen]) // self._settings.compact_target_bytes)
-        rewrite = self._rewriter.rewrite(date.fromisoformat(chosen), max(1, count), smaller_than=small_bytes)
+        rewrite = self._rewriter.rewrite(chosen, max(1, count), smaller_than=small_bytes)
         logger.info(
             "compacted %s: %d small files became %d in %.1f s, batches waited %.2f",
             chosen,

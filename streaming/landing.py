@@ -13,6 +13,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from ingestion.contracts.registry import CONTRACTS
 from ingestion.contracts.topics import TopicNames
+from storage.object_store import delta_options
 from storage.settings import StorageSettings
 from streaming import guards
 from streaming.bronze_table import BronzeTable
@@ -114,7 +115,7 @@ class Landing:
             on_batch=self._progress.record_batch,
         )
         writer = self._writer
-        self._compactor = Compactor(self._spark, self.table, writer.lock, commit_lock, self._settings)
+        self._compactor = Compactor(self._spark, self._storage, writer.lock, commit_lock, self._settings)
         for query in queries:
             self._queries[query.name] = self._start_query(query, state, topics)
         self._progress.set_state("running")
@@ -147,7 +148,7 @@ class Landing:
             if not query.isActive:
                 raise LandingFailedError(f"query {name} ended: {_first_line(query.exception())}")
         if self.table.commits_since_checkpoint() >= COMMITS_PER_CHECKPOINT:
-            self.table.checkpoint()
+            self.table.checkpoint(delta_options(self._storage))
         if self._compactor is not None:
             self._compactor.start_if_due()
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
+from storage.bronze import latest_version
 from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_broker, read_commits
 
 pytestmark = pytest.mark.integration
@@ -163,3 +165,26 @@ def test_where_nothing_locks_drivers_out_commits_carry_their_transaction(
     transactions = [[action["txn"]["version"] for action in commit["actions"] if "txn" in action] for commit in commits]
     assert all(len(versions) == 1 for versions in transactions)
     assert bench.read_bronze() == read_broker(bootstrap)
+
+
+def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBench) -> None:
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    log = Path(bench.storage.bronze_uri, "_delta_log")
+    for _ in range(3):
+        produce_events(bootstrap, LIVE_TOPIC, 10)
+        bench.land_all()
+    landing = bench.start()
+    old = time.time() - 3 * 86_400
+    for path in log.glob("0*"):
+        os.utime(path, (old, old))
+    newest = landing.table.version()
+    for _ in range(2):
+        landing.table.checkpoint()
+    assert landing.stop()
+    assert landing.table.commits_since_checkpoint() == 0
+
+    assert {path.name.partition(".")[0] for path in log.glob("0*")} == {f"{newest:020}"}
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    bench.land_all()
+    assert bench.read_bronze() == read_broker(bootstrap)
+    assert latest_version(bench.storage) == newest + 1

@@ -211,13 +211,10 @@ def test_landing_leaves_closed_dates_alone_where_another_driver_may_commit(
     monkeypatch: pytest.MonkeyPatch,
     keeps_others_out: bool,
 ) -> None:
-    from streaming.bronze_table import BronzeTable
-
     monkeypatch.setattr(CommitLock, "keeps_others_out", keeps_others_out)
-    table = BronzeTable(spark, world.settings.bronze_uri)
     settings = base_settings.model_copy(update={"compact_min_files": 2})
-    lock = CommitLock(spark, table.uri)
-    rewrite = Compactor(spark, table, threading.Lock(), lock, settings).compact_once()
+    lock = CommitLock(spark, world.settings.bronze_uri)
+    rewrite = Compactor(spark, world.settings, threading.Lock(), lock, settings).compact_once()
     assert (rewrite and rewrite.event_date) == (None if keeps_others_out else DAY)
 
 

@@ -1,6 +1,7 @@
 """Small pure decisions: where a query starts, which date is compacted, what bronze's DDL says, how settings are bounded."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from streaming.schemas import BRONZE_COLUMNS, STATISTICS_COLUMNS, bronze_column_
 from streaming.session import spark_options
 from streaming.settings import StreamingSettings
 from streaming.sources import starting_offsets_json
+
+FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
 
 
 def test_a_first_start_reads_from_the_earliest_record() -> None:
@@ -31,12 +34,14 @@ def test_a_recovered_start_names_every_partition() -> None:
     ("small_files", "chosen"),
     [
         ({}, None),
-        ({"2024-01-01": [1, 2]}, None),
-        ({"2024-01-01": [1] * 3, "2024-01-02": [1] * 5}, "2024-01-02"),
-        ({"2024-01-02": [1] * 3, "2024-01-01": [1] * 3}, "2024-01-01"),
+        ({FIRST: [1, 2]}, None),
+        ({FIRST: [1] * 3, SECOND: [1] * 5}, SECOND),
+        ({SECOND: [1] * 3, FIRST: [1] * 3}, FIRST),
     ],
 )
-def test_compaction_takes_the_date_with_most_small_files(small_files: dict[str, list[int]], chosen: str | None) -> None:
+def test_compaction_takes_the_date_with_most_small_files(
+    small_files: dict[date, list[int]], chosen: date | None
+) -> None:
     assert choose_date(small_files, min_files=3) == chosen
 
 
