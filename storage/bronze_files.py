@@ -1,6 +1,6 @@
 """How many live files each date of bronze has, and which closed dates are worth rewriting. From Delta's log alone; writes nothing.
 
-The rewrite itself is streaming.date_rewrite.
+The rewrites themselves are streaming.date_rewrite and streaming.open_date_rewrite.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,15 @@ from storage.settings import StorageSettings
 WORTH_RATIO = 2
 # Landing's own compaction cares for a date up to an hour after its end, and must be through with it.
 CLOSED_AFTER = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class BronzeFile:
+    """A live file. `path` is within the table, as its log names it."""
+
+    path: str
+    event_date: date
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -35,25 +44,25 @@ class DateFiles:
 
 def list_date_files(settings: StorageSettings) -> list[DateFiles]:
     """Every date of the newest version, oldest first. Empty without a table."""
-    return [DateFiles(day, len(sizes), sum(sizes)) for day, sizes in list_file_sizes(settings).items()]
+    found: dict[date, list[int]] = {}
+    for file in list_files(settings):
+        found.setdefault(file.event_date, []).append(file.size_bytes)
+    return [DateFiles(day, len(sizes), sum(sizes)) for day, sizes in sorted(found.items())]
 
 
-def list_file_sizes(settings: StorageSettings) -> dict[date, list[int]]:
-    """Bytes of every live file of the newest version, by date, oldest first. Empty without a table."""
+def list_files(settings: StorageSettings, version: int | None = None) -> list[BronzeFile]:
+    """Every live file at a version, by default the newest. Empty without a table."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        table = DeltaTable(settings.bronze_uri, storage_options=delta_options(settings))
+        table = DeltaTable(settings.bronze_uri, version=version, storage_options=delta_options(settings))
     except TableNotFoundError:
-        return {}
+        return []
     actions = table.get_add_actions(flatten=True)
     names = actions.schema.names
-    dates, sizes = (actions.column(names.index(name)).to_pylist() for name in ("partition.event_date", "size_bytes"))
-    found: dict[date, list[int]] = {}
-    for day, size in zip(dates, sizes, strict=True):
-        found.setdefault(day, []).append(size)
-    return dict(sorted(found.items()))
+    columns = (actions.column(names.index(name)) for name in ("path", "partition.event_date", "size_bytes"))
+    return [BronzeFile(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
 def first_open_date(now: datetime) -> date:

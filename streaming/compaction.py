@@ -7,29 +7,31 @@ kept apart.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import SparkSession
 
-from storage.bronze_files import first_open_date, list_file_sizes
+from storage.bronze_files import first_open_date, list_files
 from storage.settings import StorageSettings
 from streaming.commit_lock import CommitLock
-from streaming.date_rewrite import DateRewriter, Rewrite
+from streaming.open_date_rewrite import OpenDateRewriter
+from streaming.rewrite_transaction import Rewrite
 from streaming.settings import StreamingSettings
 
 # Before the other driver takes a date for closed, this one is through with it.
 HANDOVER = timedelta(hours=1)
-# Beside that of the batches, with an equal claim to the executor's threads.
+# Beside that of the batches, with an equal claim to the executor's threads: for what its commit asks of Spark.
 SCHEDULER_POOL = "compaction"
 logger = logging.getLogger(__name__)
 
 
-def choose_date(small_files: Mapping[date, list[int]], min_files: int) -> date | None:
+def choose_date(small_files: Mapping[date, int], min_files: int) -> date | None:
     """The date with most small files, if that is enough of them; the earlier one of equals."""
-    dates = [day for day, sizes in small_files.items() if len(sizes) >= min_files]
-    return min(dates, key=lambda day: (-len(small_files[day]), day), default=None)
+    dates = [day for day, count in small_files.items() if count >= min_files]
+    return min(dates, key=lambda day: (-small_files[day], day), default=None)
 
 
 class _WriterLock:
@@ -61,7 +63,7 @@ class Compactor:
     ) -> None:
         self._spark = spark
         self._storage = storage
-        self._rewriter = DateRewriter(spark, storage.bronze_uri, _WriterLock(lock, commit_lock))
+        self._rewriter = OpenDateRewriter(spark, storage, _WriterLock(lock, commit_lock))
         self._keeps_others_out = commit_lock.keeps_others_out
         self._settings = settings
         self._clock = clock
@@ -93,20 +95,21 @@ class Compactor:
             self._next_at = self._clock() + self._settings.compact_every_seconds
 
     def compact_once(self) -> Rewrite | None:
-        """Compacts the date that needs it most; None when no date does. Raises what DateRewriter.rewrite raises."""
+        """Compacts the date that needs it most; None when no date does. Raises what OpenDateRewriter.rewrite raises."""
         small_bytes = self._settings.compact_file_size_mb * 1024 * 1024
         first = first_open_date(self._now() + HANDOVER) if self._keeps_others_out else date.min
-        small_files = {
-            day: [size for size in sizes if size < small_bytes]
-            for day, sizes in list_file_sizes(self._storage).items()
-            if day >= first
-        }
+        small_files = Counter(
+            file.event_date
+            for file in list_files(self._storage)
+            if file.event_date >= first and file.size_bytes < small_bytes
+        )
         chosen = choose_date(small_files, self._settings.compact_min_files)
         if chosen is None:
             return None
         started = self._clock()
-        count = -(-sum(small_files[chosen]) // self._settings.compact_target_bytes)
-        rewrite = self._rewriter.rewrite(chosen, max(1, count), smaller_than=small_bytes)
+        rewrite = self._rewriter.rewrite(
+            chosen, smaller_than=small_bytes, target_bytes=self._settings.compact_target_bytes
+        )
         logger.info(
             "compacted %s: %d small files became %d in %.1f s, batches waited %.2f",
             chosen,

@@ -101,6 +101,9 @@ BRONZE_COLUMNS = (
 # A file usually holds every topic and partition of its batch, so statistics of these two would skip none.
 STATISTICS_COLUMNS = ("kafka_offset", "event_hour", "ingested_at")
 
+# Of rewritten files; places make it whole.
+REWRITE_ORDER = ("occurred_at", "kafka_topic", "kafka_partition", "kafka_offset")
+
 # Classic protocol (reader 1, writer 2): DuckDB's delta_scan and delta-rs read it at any kept version.
 TABLE_PROPERTIES = {
     "delta.appendOnly": "true",

@@ -17,7 +17,7 @@ from streaming.settings import StreamingSettings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from streaming.date_rewrite import Rewrite
+    from streaming.rewrite_transaction import Rewrite
 
 # Small files are mostly footers: written anew a date may fill fewer files than its bytes promised. The second time they are right.
 MAX_PASSES = 3

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import time
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
 from storage.bronze import latest_version
+from storage.bronze_files import BronzeFile, list_files
 from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_broker, read_commits
 
 pytestmark = pytest.mark.integration
@@ -94,7 +96,7 @@ def test_compaction_changes_no_row_and_carries_the_metadata_on(bench: LandingBen
 @pytest.mark.feature("S1-6")
 def test_batches_land_while_a_compaction_writes(bench: LandingBench, monkeypatch: pytest.MonkeyPatch) -> None:
     # Regression: batches waited for all of it, 56 s at 2,000 events a second on two processors.
-    from streaming.date_rewrite import DateRewriter
+    from streaming.open_date_rewrite import OpenDateRewriter
 
     bootstrap = bench.storage.kafka_bootstrap_servers
     settings = {"compact_every_seconds": 0.01, "compact_min_files": 2}
@@ -111,7 +113,8 @@ def test_batches_land_while_a_compaction_writes(bench: LandingBench, monkeypatch
             time.sleep(0.1)
         landed_meanwhile.append(landing.landed() != before)
 
-    monkeypatch.setattr("streaming.compaction.DateRewriter", partial(DateRewriter, before_commit=land_meanwhile))
+    rewriter = partial(OpenDateRewriter, before_commit=land_meanwhile)
+    monkeypatch.setattr("streaming.compaction.OpenDateRewriter", rewriter)
     landing = bench.start()
     deadline = time.monotonic() + 60
     while not any(commit["operation"] == "OPTIMIZE" for commit in read_commits(bench.storage.bronze_uri)):
@@ -188,3 +191,63 @@ def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBen
     bench.land_all()
     assert bench.read_bronze() == read_broker(bootstrap)
     assert latest_version(bench.storage) == newest + 1
+
+
+@pytest.mark.feature("S1-6")
+def test_files_that_a_compaction_wrote_say_of_their_rows_what_is_true(bench: LandingBench) -> None:
+    """Statistics, by which readers skip files, against the rows; their order; types as Spark wrote them."""
+    from storage.duckdb_session import open_session
+
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    for _ in range(3):
+        produce_events(bootstrap, LIVE_TOPIC, 200)
+        bench.land_all()
+    before = bench.read_bronze()
+    schemas = {file: schema_of(bench, file) for file in list_files(bench.storage)}
+    bench.settings = bench.settings.model_copy(update={"compact_every_seconds": 0.01, "compact_min_files": 2})
+    landing = bench.start()
+    deadline = time.monotonic() + 60
+    while not any(commit["operation"] == "OPTIMIZE" for commit in read_commits(bench.storage.bronze_uri)):
+        assert time.monotonic() < deadline
+        landing.check()
+        time.sleep(0.1)
+    assert landing.stop()
+
+    assert bench.read_bronze() == before
+    commit = read_commits(bench.storage.bronze_uri)[-1]
+    [added] = [action["add"] for action in commit["actions"] if "add" in action]
+    assert {action["remove"]["path"] for action in commit["actions"] if "remove" in action} <= {
+        file.path for file in schemas
+    }
+    [written] = [file for file in list_files(bench.storage) if file.path == added["path"]]
+    assert written.size_bytes == added["size"] == Path(bench.storage.bronze_uri, written.path).stat().st_size
+    assert schema_of(bench, written) == next(iter(schemas.values()))
+    with open_session(bench.storage) as session:
+        path = f"{bench.storage.bronze_uri}/{written.path}"
+        columns = ("kafka_offset", "event_hour", "ingested_at")
+        asked = ", ".join(f"min({name}), max({name}), count(*) - count({name})" for name in columns)
+        count, *found = session.execute(f"select count(*), {asked} from read_parquet('{path}')").fetchone()
+        order = "occurred_at, kafka_topic, kafka_partition, kafka_offset"
+        rows = session.execute(f"select {order} from read_parquet('{path}')").fetchall()
+    statistics = json.loads(added["stats"])
+    assert statistics["numRecords"] == count
+    for index, name in enumerate(columns):
+        least, greatest, nulls = found[3 * index : 3 * index + 3]
+        assert (as_value(statistics["minValues"][name]), as_value(statistics["maxValues"][name])) == (least, greatest)
+        assert statistics["nullCount"][name] == nulls
+    assert rows == sorted(rows)
+
+
+def schema_of(bench: LandingBench, file: BronzeFile) -> dict[str, str]:
+    """Types of the columns by name, as a reader finds them; their order in a file is nobody's."""
+    from storage.duckdb_session import open_session
+
+    with open_session(bench.storage) as session:
+        path = f"{bench.storage.bronze_uri}/{file.path}"
+        described = session.execute(f"describe select * from read_parquet('{path}', hive_partitioning = false)")
+        return {row[0]: row[1] for row in described.fetchall()}
+
+
+def as_value(text: int | str) -> int | datetime:
+    """A statistic as a value."""
+    return text if isinstance(text, int) else datetime.fromisoformat(text)

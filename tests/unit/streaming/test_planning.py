@@ -34,14 +34,12 @@ def test_a_recovered_start_names_every_partition() -> None:
     ("small_files", "chosen"),
     [
         ({}, None),
-        ({FIRST: [1, 2]}, None),
-        ({FIRST: [1] * 3, SECOND: [1] * 5}, SECOND),
-        ({SECOND: [1] * 3, FIRST: [1] * 3}, FIRST),
+        ({FIRST: 2}, None),
+        ({FIRST: 3, SECOND: 5}, SECOND),
+        ({SECOND: 3, FIRST: 3}, FIRST),
     ],
 )
-def test_compaction_takes_the_date_with_most_small_files(
-    small_files: dict[date, list[int]], chosen: date | None
-) -> None:
+def test_compaction_takes_the_date_with_most_small_files(small_files: dict[date, int], chosen: date | None) -> None:
     assert choose_date(small_files, min_files=3) == chosen
 
 

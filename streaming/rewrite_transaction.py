@@ -1,0 +1,109 @@
+"""Delta's transaction for a rewrite: files of one date of bronze give way to fewer with the same rows, in a commit that changes no data.
+
+The commit is an OPTIMIZE with `dataChange=false`: Delta checks it against what was deleted since its beginning, never against what was
+appended. The caller holds the commit lock for it.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from streaming.bronze_table import BronzeTable
+from streaming.schemas import PARTITION_COLUMN
+
+USER_METADATA_OPTION = "spark.databricks.delta.commitInfo.userMetadata"
+Action = dict[str, dict[str, Any]]
+
+
+class Lock(Protocol):
+    """What keeps others from committing."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """For as long as the block lasts."""
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What became of a date: its files and bytes before and after, and how long commits of landing had to wait."""
+
+    event_date: date
+    version: int
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    locked_seconds: float
+
+
+class RewriteTransaction:
+    """Begun when it is made, at the newest version."""
+
+    def __init__(self, spark: SparkSession, table_uri: str, event_date: date) -> None:
+        self._spark = spark
+        self._table = BronzeTable(spark, table_uri)
+        jvm: Any = spark.sparkContext._jvm
+        self._jvm = jvm
+        self._delta = jvm.org.apache.spark.sql.delta
+        self._none = getattr(jvm.scala, "None$").__getattr__("MODULE$")
+        self._log = self._delta.DeltaLog.forTable(spark._jsparkSession, self._table.uri)
+        self._transaction = self._log.startTransaction(self._none, self._none)
+        parser = spark._jsparkSession.sessionState().sqlParser()
+        self._predicate = parser.parseExpression(f"{PARTITION_COLUMN} = DATE'{event_date:%Y-%m-%d}'")
+
+    @property
+    def version(self) -> int:
+        """The version that it sees."""
+        return int(self._transaction.snapshot().version())
+
+    def files(self) -> list[Any]:
+        """Delta's own actions of the date's live files."""
+        return _items(self._transaction.filterFiles(self._seq([self._predicate]), True))
+
+    def read(self, files: list[Any]) -> DataFrame:
+        """The rows of such files."""
+        rows = self._log.createDataFrame(self._transaction.snapshot(), self._seq(files), False, self._none)
+        return DataFrame(rows, self._spark)
+
+    def write(self, rows: DataFrame) -> list[Any]:
+        """Files of the table with these rows, in their order; live with the commit only."""
+        return _items(self._transaction.writeFiles(rows._jdf, self._none, True, self._seq([])))
+
+    def to_actions(self, actions: Iterable[Action]) -> Any:
+        """What `commit` takes, out of JSON, which is Delta's protocol; its Scala constructors change from release to release."""
+        parse = self._delta.actions.Action.fromJson
+        return self._seq(parse(json.dumps(_without_data_change(action))) for action in actions)
+
+    def commit(self, actions: Any) -> int:
+        """The new version. Carries the newest landing metadata on, which stands still while the lock is held.
+
+        Raises: py4j's error of a Delta conflict when another rewrite took one of the files; nothing is changed then.
+        """
+        newest = self._table.read_newest_metadata()
+        operation = getattr(self._delta, "DeltaOperations$Optimize")(
+            self._seq([self._predicate]), self._seq([]), False, self._none, False
+        )
+        if newest is not None:
+            self._spark.conf.set(USER_METADATA_OPTION, newest.to_json())
+        try:
+            return int(self._transaction.commit(actions, operation))
+        finally:
+            self._spark.conf.unset(USER_METADATA_OPTION)
+
+    def _seq(self, items: Iterable[Any]) -> Any:
+        found = self._jvm.java.util.ArrayList()
+        for item in items:
+            found.add(item)
+        return self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(found).toSeq()
+
+
+def _items(seq: Any) -> list[Any]:
+    return [seq.apply(index) for index in range(seq.size())]
+
+
+def _without_data_change(action: Action) -> Action:
+    return {name: {**fields, "dataChange": False} for name, fields in action.items()}
