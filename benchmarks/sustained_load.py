@@ -1,10 +1,11 @@
 """A sustained load through HTTP with everything running: 5,000 events a second for 3 minutes by default (RATE, SECONDS as arguments).
 
 Figures, each against its limit: events missing in the end (0), the 99th percentile of a batch's acknowledgement (1 s) and of an event's
-way into the hot store (2 s), p95 of how far bronze and gold are behind in seconds (3, 60), the growth of bronze's lag over the run, and
-resident memory of all processes in GiB (6). How far behind: each second the end offsets are noted;
-bronze has caught up with a note when a commit's offsets cover it, gold when a publication's do. Measured on 2 cores: see
-docs/benchmarks.md.
+way into the hot store (2 s), p95 of how far bronze, the live windows and gold are behind in seconds (3, 10, 60), the growth of the lag
+of bronze and of the live windows over the run (1, 3 s), and resident memory of all processes in GiB (6).
+How far behind: each second the end offsets are noted; bronze has caught up with a note when a commit's offsets cover it, the live windows
+when a batch's do, gold when a publication's do.
+Measured on 2 cores: see docs/benchmarks.md.
 """
 
 import json
@@ -27,6 +28,7 @@ from sqlalchemy import Engine
 from benchmarks.figures import report
 from local_stack.settings import StackSettings
 from storage.control import make_engine
+from storage.live.state import WINDOWS_QUERY, read_state
 from storage.publications import latest
 from storage.settings import StorageSettings
 from storage.settlement import read_end_offsets
@@ -92,19 +94,32 @@ def is_taken(client: httpx.Client, body: bytes) -> bool:
         return False
 
 
-def watch(stack_settings: StorageSettings, bronze: Marks, gold: Marks, is_over: Callable[[], bool]) -> None:
+@dataclass
+class Stages:
+    """The marks of each stage behind Kafka."""
+
+    bronze: Marks = field(default_factory=Marks)
+    live: Marks = field(default_factory=Marks)
+    gold: Marks = field(default_factory=Marks)
+
+    def all(self) -> tuple[Marks, ...]:
+        """One after the other."""
+        return self.bronze, self.live, self.gold
+
+
+def watch(stack_settings: StorageSettings, stages: Stages, is_over: Callable[[], bool]) -> None:
     """Notes and closes marks about twice a second until it is over."""
     engine = make_engine(stack_settings, pool_size=1)
     last_mark = 0.0
     while not is_over():
         now = time.monotonic()
         if now - last_mark >= 1:
-            live = stack_settings.live_topic
-            ends = read_end_offsets(stack_settings, (live,)).get(live, {})
-            bronze.pending.append((now, ends))
-            gold.pending.append((now, ends))
+            topic = stack_settings.live_topic
+            ends = read_end_offsets(stack_settings, (topic,)).get(topic, {})
+            for marks in stages.all():
+                marks.pending.append((now, ends))
             last_mark = now
-        look(stack_settings, engine, bronze, gold)
+        look(stack_settings, engine, stages)
         time.sleep(LOOK_SECONDS)
     engine.dispose()
 
@@ -116,15 +131,17 @@ def landed(settings: StorageSettings) -> Offsets:
     return {int(part): offset for part, offset in offsets.get(settings.live_topic, {}).items()}
 
 
-def look(settings: StorageSettings, engine: Engine, bronze: Marks, gold: Marks) -> None:
-    """Closes the marks that bronze and the newest publication cover now."""
-    bronze.cover(landed(settings), time.monotonic())
+def look(settings: StorageSettings, engine: Engine, stages: Stages) -> None:
+    """Closes the marks that bronze, the live windows and the newest publication cover now."""
+    topic = settings.live_topic
+    stages.bronze.cover(landed(settings), time.monotonic())
+    with engine.begin() as connection:
+        counted = read_state(connection, WINDOWS_QUERY).offsets.get(topic, {})
+    stages.live.cover({part: end - 1 for part, end in counted.items()}, time.monotonic())
     publication = latest(engine)
     if publication:
-        reached = {
-            int(part): offset for part, offset in publication.highest_offsets.get(settings.live_topic, {}).items()
-        }
-        gold.cover(reached, time.monotonic())
+        reached = {int(part): offset for part, offset in publication.highest_offsets.get(topic, {}).items()}
+        stages.gold.cover(reached, time.monotonic())
 
 
 def main() -> int:
@@ -154,7 +171,7 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
     send(stack, "warm", rate, 10, warm_up)
     stack.settle(300)
     send(stack, "warm-again", rate, 20, warm_up)
-    bronze, gold = Marks(), Marks()
+    stages = Stages()
     answers: list[float] = []
     before = visible_counts(stack)
     sender = threading.Thread(target=send, args=(stack, "load", rate, seconds, answers))
@@ -165,42 +182,49 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
     def is_over() -> bool:
         if len(memory) * 20 < time.monotonic() - (deadline - seconds - GOLD_DRAIN_SECONDS):
             memory.append(stack.status()["memory_mebibytes"] / 1024)
-            print(f"{len(bronze.lags)} s: bronze {last(bronze)} behind, gold {last(gold)}", file=sys.stderr, flush=True)
+            behind = ", ".join(f"{name} {last(marks)}" for name, marks in vars(stages).items())
+            print(f"{len(stages.bronze.lags)} marks, newest behind: {behind}", file=sys.stderr, flush=True)
         if not sender.is_alive():
             return True
         return time.monotonic() > deadline
 
-    watch(settings, bronze, gold, is_over)
+    watch(settings, stages, is_over)
     sender.join()
-    drain(settings, bronze, gold)
+    drain(settings, stages)
     stack.settle(300)
     verdict = stack.verify()
     visible = {bound: count - before.get(bound, 0.0) for bound, count in visible_counts(stack).items()}
     lost = (len(warm_up) + len(answers)) * BATCH - verdict["counts"]["silver"]
-    half = len(bronze.lags) // 2
-    growth = statistics.mean(bronze.lags[half:]) - statistics.mean(bronze.lags[:half])
     results = [
         report("load_events_lost", lost, 1, 0, "lower", "events", sent=len(answers) * BATCH, rate_per_second=rate),
         report("load_acknowledged_p99", percentile_99(answers), 1, 1, "lower", "seconds"),
         report("load_hot_store_p99", bound_of(visible, 0.99), 2, 1, "lower", "seconds, upper bound of its bucket"),
-        report("load_bronze_behind_p95", percentile_95(bronze.lags), 3, 1, "lower", "seconds"),
-        report("load_bronze_lag_growth", growth, 1, 1, "lower", "seconds from first to second half"),
-        report("load_gold_behind_p95", percentile_95(gold.lags), 60, 1, "lower", "seconds"),
+        report("load_bronze_behind_p95", percentile_95(stages.bronze.lags), 3, 1, "lower", "seconds"),
+        report("load_bronze_lag_growth", growth(stages.bronze), 1, 1, "lower", "seconds from first to second half"),
+        report("load_live_windows_behind_p95", percentile_95(stages.live.lags), 10, 1, "lower", "seconds"),
+        report("load_live_windows_lag_growth", growth(stages.live), 3, 1, "lower", "seconds from first to second half"),
+        report("load_gold_behind_p95", percentile_95(stages.gold.lags), 60, 1, "lower", "seconds"),
         report("load_resident_memory", max(memory), 6, 1, "lower", "GiB"),
     ]
     return 0 if all(results) else 1
 
 
-def drain(settings: StorageSettings, bronze: Marks, gold: Marks) -> None:
+def drain(settings: StorageSettings, stages: Stages) -> None:
     """Waits until the marks made during the load are covered; what is not by then counts with the time waited."""
     deadline = time.monotonic() + GOLD_DRAIN_SECONDS
     engine = make_engine(settings, pool_size=1)
-    while (gold.pending or bronze.pending) and time.monotonic() < deadline:
-        look(settings, engine, bronze, gold)
+    while any(marks.pending for marks in stages.all()) and time.monotonic() < deadline:
+        look(settings, engine, stages)
         time.sleep(LOOK_SECONDS)
     engine.dispose()
-    for marks in (bronze, gold):
+    for marks in stages.all():
         marks.lags += [time.monotonic() - moment for moment, _ in marks.pending]
+
+
+def growth(marks: Marks) -> float:
+    """Seconds that the mean lag of the second half is above that of the first."""
+    half = len(marks.lags) // 2
+    return statistics.mean(marks.lags[half:]) - statistics.mean(marks.lags[:half])
 
 
 def last(marks: Marks) -> str:
