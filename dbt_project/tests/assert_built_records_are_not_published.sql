@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "events"}}}) }}
--- A record of a growing hour is built or published, never both.
+{{ config(meta={
+    "description": "A record of a growing hour is built or published, never both.",
+    "dagster": {"ref": {"name": "stg_bronze_events"}},
+}) }}
 select published.*
 from {{ ref("int_published_records") }} as published
 semi join {{ ref("stg_bronze_events") }} as built

@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "agg_day_events"}}}) }}
--- A day has the events of its hours, built and published, and between the users of its busiest hour and those of all hours together.
+{{ config(meta={
+    "description": "A day has the events of its hours, built and published, and between the users of its busiest hour and those of all hours together.",
+    "dagster": {"ref": {"name": "agg_day_events"}},
+}) }}
 with hours as (
     select
         app_id,

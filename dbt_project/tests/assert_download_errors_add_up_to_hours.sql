@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "agg_hour_download_errors"}}}) }}
--- Regions and error codes together hold the downloads of their hour, each with one outcome.
+{{ config(meta={
+    "description": "Regions and error codes together hold the downloads of their hour, each with one outcome.",
+    "dagster": {"ref": {"name": "agg_hour_download_errors"}},
+}) }}
 with errors as (
     select
         app_id,

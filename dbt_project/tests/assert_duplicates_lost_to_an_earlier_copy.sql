@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "duplicates"}}}) }}
--- A winner that lies in the window is a valid record of the same id that landed before its copy. (Others lie in other hours.)
+{{ config(meta={
+    "description": "A winner that lies in the window is a valid record of the same id that landed before its copy. (Others lie in other hours.)",
+    "dagster": {"ref": {"name": "duplicates"}},
+}) }}
 with records as (
     select
         app_id,

@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "events"}}}) }}
--- Two events of one application and id lie farther apart than the deduplication horizon, those of the growing hours as published included.
+{{ config(meta={
+    "description": "Two events of one application and id lie farther apart than the deduplication horizon, those of the growing hours as published included.",
+    "dagster": {"ref": {"name": "events"}},
+}) }}
 with built as (
     select
         app_id,

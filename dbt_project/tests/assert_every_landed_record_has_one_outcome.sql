@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "events"}}}) }}
--- Per application and hour: landed records = events + duplicates + quarantined ones, built here or published before.
+{{ config(meta={
+    "description": "Per application and hour: landed records = events + duplicates + quarantined ones, built here or published before.",
+    "dagster": {"ref": {"name": "events"}},
+}) }}
 with landed as (
     select
         app_id,

@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "experiment_exposures"}}}) }}
--- First exposure and number are those of the arrived events and of what is published of the hour, which is read for no event's body.
+{{ config(meta={
+    "description": "First exposure and number are those of the arrived events and of what is published of the hour, which is read for no event's body.",
+    "dagster": {"ref": {"name": "experiment_exposures"}},
+}) }}
 with parts as (
     select
         app_id,

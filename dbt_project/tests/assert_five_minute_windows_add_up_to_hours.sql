@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "agg_5min_events"}}}) }}
--- Twelve windows of five minutes hold the events of their hour; an hour has as many users as its busiest window or more.
+{{ config(meta={
+    "description": "Twelve windows of five minutes hold the events of their hour; an hour has as many users as its busiest window or more.",
+    "dagster": {"ref": {"name": "agg_5min_events"}},
+}) }}
 with windows as (
     select
         app_id,

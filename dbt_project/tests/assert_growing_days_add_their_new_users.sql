@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "agg_day_events"}}}) }}
--- A day that grows has, beyond its published users, those of its built events of whom none of its published hours knows.
+{{ config(meta={
+    "description": "A day that grows has, beyond its published users, those of its built events of whom none of its published hours knows.",
+    "dagster": {"ref": {"name": "agg_day_events"}},
+}) }}
 with built_users as (
     select distinct
         app_id,

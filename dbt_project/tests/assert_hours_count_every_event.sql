@@ -1,5 +1,7 @@
-{{ config(meta={"dagster": {"ref": {"name": "agg_hour_events"}}}) }}
--- Events, built and published, user hours and hours give the same count and, by an independent distinct, the same users.
+{{ config(meta={
+    "description": "Events, built and published, user hours and hours give the same count and, by an independent distinct, the same users.",
+    "dagster": {"ref": {"name": "agg_hour_events"}},
+}) }}
 with arrived as (
     select
         app_id,

@@ -7,6 +7,9 @@
   holds: further rules, a condition under each's name; a row for which it is not true breaks it.
 #}
 {% test rows_are_valid(model, key, filled, known={}, holds={}) %}
+    {%- set rules = ["One row for each " ~ key | join(", "), "never empty: " ~ filled | join(", ")] -%}
+    {%- for column, values in known.items() -%} {%- do rules.append(column ~ " is one of " ~ values | join(", ")) -%} {%- endfor -%}
+    {{- config(meta={"description": (rules + holds | list) | join("; ") ~ "."}) -}}
     select
         'the key is unique' as rule,
         {{ key | join(", ") }},
