@@ -45,10 +45,11 @@ class LiveRules:
 def to_live(rows: DataFrame, rules: LiveRules) -> DataFrame:
     """One row per record: `clock` (event time of the query), `app_id` and `event_id` (by which copies are known), measures, and `cells`.
 
-    `cells` are the (breakdown, keys) that the record counts in. A record that is left out has an event id of its own: copies of what
-    is late are each in the ledger.
+    `cells` are the (breakdown, keys) that the record counts in; those of its hashtags are one, which `to_cells` takes apart. A record
+    that is left out has an event id of its own: copies of what is late are each in the ledger.
     """
-    read = rows.withColumns({"family": F.split_part("contract", F.lit("/"), F.lit(1)), "body": _body(rules)})
+    decoded = rows.withColumns(_data(rules))
+    read = decoded.withColumns({"family": F.split_part("contract", F.lit("/"), F.lit(1)), "body": _body(rules)})
     named = read.withColumns(
         {
             "user_id": _user_id(),
@@ -76,6 +77,23 @@ def to_live(rows: DataFrame, rules: LiveRules) -> DataFrame:
     )
 
 
+def to_cells(live: DataFrame) -> DataFrame:
+    """One row per record and cell: `breakdown` and `keys` beside what the record has.
+
+    Two explosions and no `transform`: for a higher-order function Spark generates no whole stage, and every task of every batch would
+    generate and compile the code of `to_live` by itself.
+    """
+    cells = live.withColumn("cell", F.explode("cells"))
+    is_hashtags = F.col("cell.breakdown") == Breakdown.HASHTAG.value
+    parts = cells.withColumn("part", F.explode(F.when(is_hashtags, F.col("cell.keys")).otherwise(F.array(F.lit("")))))
+    return parts.withColumns(
+        {
+            "breakdown": F.col("cell.breakdown"),
+            "keys": F.when(is_hashtags, F.array(_key(F.col("part")))).otherwise(F.col("cell.keys")),
+        }
+    )
+
+
 def _left_out(rules: LiveRules) -> Column:
     """Why a record is not counted, null when it is. What landing rejects is no event; the others gold may count."""
     late = F.expr(f"received_at - occurred_at > INTERVAL {rules.late_after_seconds} SECONDS")
@@ -89,23 +107,33 @@ def _left_out(rules: LiveRules) -> Column:
     )
 
 
+def _is_avro() -> Column:
+    return F.col("contract").isin(*avro_wire.CONTRACTS) & (F.substring("value", 1, 1) == F.lit(avro_wire.MAGIC))
+
+
+def _data(rules: LiveRules) -> dict[str, Column]:
+    """The datum of an Avro body by each writer's schema, null where it was written with another.
+
+    Columns of their own, so that each schema is one expression: what Spark makes of one reads Hadoop's default settings, and in every
+    task where it is part of a stage without generated code.
+    """
+    schema_id = F.conv(F.hex(F.substring("value", 2, 4)), 16, 10).cast("bigint")
+    datum = F.expr(f"substring(value, {avro_wire.HEADER_BYTES + 1})")
+    options = {"mode": "PERMISSIVE", "avroSchema": rules.reader_schema}
+    is_avro = F.col("rejection_reason").isNull() & _is_avro()
+    return {
+        f"datum_{number}": F.when(is_avro & (schema_id == number), from_avro(datum, schema, options))
+        for number, schema in rules.writer_schemas.items()
+    }
+
+
 def _body(rules: LiveRules) -> Column:
     """The fields that windows need, of the contracts that have them."""
     has_body = F.col("rejection_reason").isNull() & F.col("contract").isin(
         engagement.CONTRACT, social.CONTRACT, download.CONTRACT
     )
-    is_avro = F.col("contract").isin(*avro_wire.CONTRACTS) & (F.substring("value", 1, 1) == F.lit(avro_wire.MAGIC))
-    schema_id = F.conv(F.hex(F.substring("value", 2, 4)), 16, 10).cast("bigint")
-    decoded = F.from_json(F.lit(None).cast("string"), _BODY)
-    for number, schema in rules.writer_schemas.items():
-        datum = from_avro(
-            F.expr(f"substring(value, {avro_wire.HEADER_BYTES + 1})"),
-            schema,
-            {"mode": "PERMISSIVE", "avroSchema": rules.reader_schema},
-        )
-        decoded = F.when(schema_id == number, _avro_body(datum)).otherwise(decoded)
-    text = F.when(has_body & ~is_avro, F.col("value").cast("string"))
-    return F.when(has_body & is_avro, decoded).otherwise(F.from_json(text, _BODY))
+    text = F.when(has_body & ~_is_avro(), F.col("value").cast("string"))
+    return F.coalesce(*(_avro_body(F.col(name)) for name in _data(rules)), F.from_json(text, _BODY))
 
 
 def _avro_body(datum: Column) -> Column:
@@ -172,8 +200,11 @@ def _counted_cells() -> Column:
             ).otherwise(_no_cells()),
             F.when(
                 _is(social.CONTRACT) & (F.col("event_type") == _POST_CREATED),
-                F.transform(
-                    F.array_distinct(F.col("body.hashtags")), lambda hashtag: _cell(Breakdown.HASHTAG, hashtag)
+                F.array(
+                    F.struct(
+                        F.lit(Breakdown.HASHTAG.value).alias("breakdown"),
+                        F.array_distinct(F.col("body.hashtags")).alias("keys"),
+                    )
                 ),
             ).otherwise(_no_cells()),
         )
@@ -203,8 +234,11 @@ def _left_out_cells() -> Column:
 
 
 def _cell(breakdown: Breakdown, *keys: Column) -> Column:
-    filled = [_storable(F.coalesce(key, F.lit(NO_VALUE))) for key in keys]
-    return F.struct(F.lit(breakdown.value).alias("breakdown"), F.array(*filled).alias("keys"))
+    return F.struct(F.lit(breakdown.value).alias("breakdown"), F.array(*map(_key, keys)).alias("keys"))
+
+
+def _key(text: Column) -> Column:
+    return _storable(F.coalesce(text, F.lit(NO_VALUE)))
 
 
 def _storable(text: Column) -> Column:

@@ -7,6 +7,8 @@ partitions, the order of the two operators) makes an old checkpoint unreadable: 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
+from streaming.live_events import to_cells
+
 # 1.6 % standard error in 4 KiB; up to some 500 users a sketch holds them one by one.
 SKETCH_LG_K = 12
 PLAN_VERSION = 1
@@ -42,9 +44,9 @@ def to_minutes(live: DataFrame, watermark_seconds: int) -> DataFrame:
     once = live.withWatermark("clock", f"{watermark_seconds} seconds").dropDuplicatesWithinWatermark(
         ["app_id", "event_id"]
     )
-    cells = once.withColumn("cell", F.explode("cells"))
     return (
-        cells.groupBy(F.window("clock", "1 minute"), "app_id", "cell.breakdown", "cell.keys")
+        to_cells(once)
+        .groupBy(F.window("clock", "1 minute"), "app_id", "breakdown", "keys")
         .agg(
             F.count(F.lit(1)).alias("event_count"),
             *[F.sum(name).alias(f"{name}_count") for name in ("success", "failed", "cancelled")],

@@ -27,19 +27,17 @@ from tests.integration.streaming.test_land_bronze_job import STEP_TIMEOUT_SECOND
 
 pytestmark = pytest.mark.integration
 
-APP = "killed-windows"
 
-
-def make_events(seed: int, count: int) -> list[Sent]:
+def make_events(app_id: str, seed: int, count: int) -> list[Sent]:
     """Of the last minutes, with copies, some of them across kills."""
     draw, now = random.Random(seed), datetime.now(UTC)
     made: list[Sent] = []
     for n in range(count):
         at, user = now - timedelta(seconds=draw.uniform(0, 200)), f"u{draw.randrange(300)}"
         if n % 3:
-            made.append(click(f"{seed}-{n}", at, user, draw.choice(["web", "ios"]), app_id=APP))
+            made.append(click(f"{seed}-{n}", at, user, draw.choice(["web", "ios"]), app_id=app_id))
         else:
-            made.append(download(f"{seed}-{n}", at, region=draw.choice(["eu", "us"]), user_id=user, app_id=APP))
+            made.append(download(f"{seed}-{n}", at, region=draw.choice(["eu", "us"]), user_id=user, app_id=app_id))
         if draw.random() < 0.1:
             made.append(draw.choice(made))
     return made
@@ -77,9 +75,10 @@ def driver(
 
 
 def check_kills(driver: Driver, bootstrap: str, engine: Engine, kills: int) -> None:
+    app_id = f"killed-{kills}-times"  # the topic and the tables are those of other tests too
     sent: list[Sent] = []
     for kill in range(kills):
-        more = make_events(kill, 3000)
+        more = make_events(app_id, kill, 3000)
         # What was sent before the kill comes again.
         more += sent[-50:]
         send(bootstrap, more)
@@ -100,15 +99,15 @@ def check_kills(driver: Driver, bootstrap: str, engine: Engine, kills: int) -> N
 
     driver.start()
     expected = expected_minutes(sent)
-    wait_for(lambda: sum(of_app(engine).values()) >= sum(expected.values()), driver)
+    wait_for(lambda: sum(of_app(engine, app_id).values()) >= sum(expected.values()), driver)
     assert driver.process is not None
     driver.process.send_signal(signal.SIGTERM)
     assert driver.wait() == 0, driver.read_log()
-    assert of_app(engine) == expected
+    assert of_app(engine, app_id) == expected
 
 
-def of_app(engine: Engine) -> dict[object, int]:
-    return {key: count for key, count in counts_of(engine).items() if key[1] == APP}
+def of_app(engine: Engine, app_id: str) -> dict[object, int]:
+    return {key: count for key, count in counts_of(engine).items() if key[1] == app_id}
 
 
 @pytest.mark.timeout(900)
