@@ -2,11 +2,15 @@
 
 `child.py PARENT_PID SIGNAL USER -- program arguments…` asks the kernel for SIGNAL when the parent dies, changes to USER (empty: stays), and
 executes the program in its own place, keeping the process id. What the program starts itself is the guardian's business.
+
+The program hears SIGINT, also where a shell started us in the background and had it ignored: Dagster would ignore SIGTERM then too, which
+it handles as whatever stands for SIGINT, and no run could be cancelled.
 """
 
 import ctypes
 import os
 import pwd
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +47,7 @@ def main() -> None:
     if user:
         drop_to(user)
     die_with(int(parent_pid), int(death_signal))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(argv[0], argv)  # noqa: S606 - no shell is the point
 
 

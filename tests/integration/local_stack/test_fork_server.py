@@ -16,6 +16,7 @@ import pytest
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.launcher.base import LaunchRunContext
 
+from local_stack.child import wrap
 from local_stack.fork_server import client
 from local_stack.fork_server.launcher import ForkServerRunLauncher
 from local_stack.processes import write_dbt_command
@@ -89,7 +90,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, dagster_home: Path) -> Iter
     write_dbt_command(folder / "dbt", socket)
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "local_stack.fork_server.server", str(socket), "--no-recovery"],
+            wrap(
+                [sys.executable, "-m", "local_stack.fork_server.server", str(socket), "--no-recovery"], signal.SIGKILL
+            ),
             cwd=PROJECT_ROOT,
             env={**os.environ, "DAGSTER_HOME": str(dagster_home)},
             stdout=output,
@@ -264,6 +267,7 @@ def test_changed_code_is_what_the_next_program_runs(server: Server, short_folder
     earlier = server.log.read_text().count(message)  # another process's tests may have written to the tree
     for name in ("forked", "afresh"):
         (short_folder / name).mkdir()
+    assert server.run_dbt("--help").returncode == 0  # a change of before is noticed now, not by the first
     first, forked = start_long_program(server, short_folder / "forked")
     assert "local_stack.fork_server.server" in forked.cmdline()
     Path(client.__file__).with_name("__init__.py").touch()

@@ -173,3 +173,15 @@ def test_the_broker_recovers_from_a_kill(tmp_path: Path) -> None:
             sent = [producer.send(LIVE_TOPIC, b"x", partition=0).get(30).offset for _ in range(3)]
             producer.close()
             assert sent == [attempt * 3, attempt * 3 + 1, attempt * 3 + 2]
+
+
+def test_a_program_hears_interrupts_though_a_shell_had_them_ignored() -> None:
+    """Regression: of a stack that a script started in the background no run could be cancelled."""
+    asked = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    argv = child.wrap([sys.executable, "-c", asked], signal.SIGKILL)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert answer.stdout == "True\n"
