@@ -1,6 +1,6 @@
 """Writes small files of an open date of bronze anew as fewer, rows in the order they occurred. No row is added, changed or lost.
 
-DuckDB writes them, in the calling thread and a bounded memory: the landing driver's JVM, which batches wait for, would need seven times
+DuckDB writes them, in one thread and a bounded memory: the landing driver's JVM, which batches wait for, would need seven times
 the processor time. Delta's transaction commits them, as it does for closed dates (streaming.date_rewrite).
 """
 
@@ -26,8 +26,10 @@ from streaming.files import resolve_uri
 from streaming.rewrite_transaction import Action, Lock, Rewrite, RewriteTransaction
 from streaming.schemas import PARTITION_COLUMN, REWRITE_ORDER, STATISTICS_COLUMNS, bronze_column_names
 
-MEMORY_LIMIT = "256MB"
 NICENESS = 19
+# DuckDB holds a row group of a file in memory until it is whole.
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+LEAST_ROWS, MOST_ROWS = 2_048, 122_880
 
 
 class OpenDateRewriter:
@@ -85,9 +87,16 @@ class OpenDateRewriter:
         folder = f"{self._table_uri}/{PARTITION_COLUMN}={event_date.isoformat()}"
         sources = ", ".join(quoted(f"{self._table_uri}/{unquote(file.path)}") for file in files)
         columns = ", ".join(name for name in bronze_column_names() if name != PARTITION_COLUMN)
+        self._storage.builds_dir.mkdir(parents=True, exist_ok=True)  # what does not fit in memory spills there
         with open_session(self._storage, extensions=()) as session:
             session.execute("SET threads=1")
-            session.execute(f"SET memory_limit='{MEMORY_LIMIT}'")
+            [(size, rows)] = session.execute(
+                f"""
+                select
+                    (select sum(total_uncompressed_size) from parquet_metadata([{sources}])),
+                    (select sum(num_rows) from parquet_file_metadata([{sources}]))
+                """
+            ).fetchall()
             cursor = session.execute(
                 f"""
                 copy (
@@ -96,12 +105,19 @@ class OpenDateRewriter:
                     order by {", ".join(f"{name} nulls first" for name in REWRITE_ORDER)}
                 ) to {quoted(folder)} (
                     format parquet, compression zstd, compression_level 1, file_size_bytes {target_bytes},
+                    row_group_size {rows_of_a_group(int(size or 0), int(rows or 0))},
                     filename_pattern 'part-{{uuid}}', append true, return_stats true
                 )
                 """
             )
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def rows_of_a_group(size: int, rows: int) -> int:
+    """As many rows as fill ROW_GROUP_BYTES, by `rows` that take `size` bytes before compression; in multiples that DuckDB works with."""
+    fitting = ROW_GROUP_BYTES * rows // size if size else MOST_ROWS
+    return max(LEAST_ROWS, min(MOST_ROWS, fitting // LEAST_ROWS * LEAST_ROWS))
 
 
 def _stand_back() -> None:
