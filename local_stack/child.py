@@ -3,8 +3,8 @@
 `child.py PARENT_PID SIGNAL USER -- program arguments…` asks the kernel for SIGNAL when the parent dies, changes to USER (empty: stays), and
 executes the program in its own place, keeping the process id. What the program starts itself is the guardian's business.
 
-The program hears SIGINT, also where a shell started us in the background and had it ignored: Dagster would ignore SIGTERM then too, which
-it handles as whatever stands for SIGINT, and no run could be cancelled.
+The program hears SIGINT, also where a shell started us in the background and had it ignored: a code server of Dagster would ignore SIGTERM
+then too, which it handles as whatever stands for SIGINT.
 """
 
 import ctypes

@@ -81,7 +81,7 @@ def to_cells(live: DataFrame) -> DataFrame:
     """One row per record and cell: `breakdown` and `keys` beside what the record has.
 
     Two explosions and no `transform`: for a higher-order function Spark generates no whole stage, and every task of every batch would
-    generate and compile the code of `to_live` by itself.
+    generate the code of `to_live` by itself.
     """
     cells = live.withColumn("cell", F.explode("cells"))
     is_hashtags = F.col("cell.breakdown") == Breakdown.HASHTAG.value

@@ -176,7 +176,7 @@ def test_the_broker_recovers_from_a_kill(tmp_path: Path) -> None:
 
 
 def test_a_program_hears_interrupts_though_a_shell_had_them_ignored() -> None:
-    """Regression: of a stack that a script started in the background no run could be cancelled."""
+    """Regression: started from a shell's background, a code server of Dagster ignored SIGTERM, which it handles as it finds SIGINT."""
     asked = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     argv = child.wrap([sys.executable, "-c", asked], signal.SIGKILL)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
