@@ -18,7 +18,7 @@ from storage.bronze_files import first_open_date, list_files
 from storage.settings import StorageSettings
 from streaming.commit_lock import CommitLock
 from streaming.open_date_rewrite import OpenDateRewriter
-from streaming.rewrite_transaction import Rewrite
+from streaming.rewrite_transaction import Committer, Rewrite
 from streaming.settings import StreamingSettings
 
 # Before the other driver takes a date for closed, this one is through with it.
@@ -63,7 +63,7 @@ class Compactor:
     ) -> None:
         self._spark = spark
         self._storage = storage
-        self._rewriter = OpenDateRewriter(spark, storage, _WriterLock(lock, commit_lock))
+        self._rewriter = OpenDateRewriter(spark, storage, Committer(_WriterLock(lock, commit_lock)))
         self._keeps_others_out = commit_lock.keeps_others_out
         self._settings = settings
         self._clock = clock

@@ -6,12 +6,11 @@ Here that is done first, in Delta's own transaction, and the commit lock is held
 
 import json
 import time
-from collections.abc import Callable
 from datetime import date
 
 from pyspark.sql import SparkSession
 
-from streaming.rewrite_transaction import Lock, Rewrite, RewriteTransaction
+from streaming.rewrite_transaction import Committer, Rewrite, RewriteTransaction
 from streaming.schemas import PARTITION_COLUMN, REWRITE_ORDER
 
 # Delta wants rows by partition first and sorts them itself, without the rest, when they are not.
@@ -21,20 +20,10 @@ SORT_COLUMNS = (PARTITION_COLUMN, *REWRITE_ORDER)
 class DateRewriter:
     """Rewrites dates of one table, whatever their size, by Spark."""
 
-    def __init__(
-        self,
-        spark: SparkSession,
-        table_uri: str,
-        lock: Lock,
-        *,
-        before_commit: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, spark: SparkSession, table_uri: str, committer: Committer) -> None:
         self._spark = spark
         self._table_uri = table_uri
-        self._lock = lock
-        self._before_commit = before_commit
-        self._clock = clock
+        self._committer = committer
 
     def rewrite(self, event_date: date, file_count: int) -> Rewrite:
         """The files that the date has at the newest version as `file_count` ones at most. Files that land meanwhile stay as they are.
@@ -48,12 +37,7 @@ class DateRewriter:
         new = transaction.write(rows.sortWithinPartitions(*SORT_COLUMNS))
         removed_at_ms = int(time.time() * 1000)
         changed = [*new, *(file.removeWithTimestamp(removed_at_ms, False) for file in old)]
-        actions = transaction.to_actions(json.loads(action.json()) for action in changed)
-        self._before_commit()
-        with self._lock.hold():
-            started = self._clock()
-            version = transaction.commit(actions)
-            locked_seconds = self._clock() - started
+        version, locked_seconds = self._committer.commit(transaction, (json.loads(action.json()) for action in changed))
         return Rewrite(
             event_date=event_date,
             version=version,

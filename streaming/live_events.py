@@ -6,7 +6,7 @@ query as a cell of its own, filed under Kafka's timestamp: one batch, one transa
 Nothing may throw under ANSI rules (see streaming.transforms).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
@@ -15,6 +15,7 @@ from pyspark.sql.avro.functions import from_avro
 
 from ingestion.contracts import avro_wire, download, engagement, social
 from storage.live.breakdowns import Breakdown, LeftOut
+from streaming.transforms import is_avro
 
 # How long after it was received a record may reach Kafka and still be counted. An edge that waits longer for its broker gives up; a bridge
 # that was down does not.
@@ -48,8 +49,10 @@ def to_live(rows: DataFrame, rules: LiveRules) -> DataFrame:
     `cells` are the (breakdown, keys) that the record counts in; those of its hashtags are one, which `to_cells` takes apart. A record
     that is left out has an event id of its own: copies of what is late are each in the ledger.
     """
-    decoded = rows.withColumns(_data(rules))
-    read = decoded.withColumns({"family": F.split_part("contract", F.lit("/"), F.lit(1)), "body": _body(rules)})
+    data = _data(rules)
+    read = rows.withColumns(data).withColumns(
+        {"family": F.split_part("contract", F.lit("/"), F.lit(1)), "body": _body(list(data))}
+    )
     named = read.withColumns(
         {
             "user_id": _user_id(),
@@ -107,10 +110,6 @@ def _left_out(rules: LiveRules) -> Column:
     )
 
 
-def _is_avro() -> Column:
-    return F.col("contract").isin(*avro_wire.CONTRACTS) & (F.substring("value", 1, 1) == F.lit(avro_wire.MAGIC))
-
-
 def _data(rules: LiveRules) -> dict[str, Column]:
     """The datum of an Avro body by each writer's schema, null where it was written with another.
 
@@ -120,20 +119,20 @@ def _data(rules: LiveRules) -> dict[str, Column]:
     schema_id = F.conv(F.hex(F.substring("value", 2, 4)), 16, 10).cast("bigint")
     datum = F.expr(f"substring(value, {avro_wire.HEADER_BYTES + 1})")
     options = {"mode": "PERMISSIVE", "avroSchema": rules.reader_schema}
-    is_avro = F.col("rejection_reason").isNull() & _is_avro()
+    has_datum = F.col("rejection_reason").isNull() & is_avro()
     return {
-        f"datum_{number}": F.when(is_avro & (schema_id == number), from_avro(datum, schema, options))
+        f"datum_{number}": F.when(has_datum & (schema_id == number), from_avro(datum, schema, options))
         for number, schema in rules.writer_schemas.items()
     }
 
 
-def _body(rules: LiveRules) -> Column:
-    """The fields that windows need, of the contracts that have them."""
+def _body(data: Sequence[str]) -> Column:
+    """The fields that windows need, of the contracts that have them; `data` names the columns of Avro bodies."""
     has_body = F.col("rejection_reason").isNull() & F.col("contract").isin(
         engagement.CONTRACT, social.CONTRACT, download.CONTRACT
     )
-    text = F.when(has_body & ~_is_avro(), F.col("value").cast("string"))
-    return F.coalesce(*(_avro_body(F.col(name)) for name in _data(rules)), F.from_json(text, _BODY))
+    text = F.when(has_body & ~is_avro(), F.col("value").cast("string"))
+    return F.coalesce(*(_avro_body(F.col(name)) for name in data), F.from_json(text, _BODY))
 
 
 def _avro_body(datum: Column) -> Column:

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date, datetime
@@ -23,7 +23,7 @@ from storage.duckdb_session import open_session
 from storage.object_store import quoted
 from storage.settings import StorageSettings
 from streaming.files import resolve_uri
-from streaming.rewrite_transaction import Action, Lock, Rewrite, RewriteTransaction
+from streaming.rewrite_transaction import Action, Committer, Rewrite, RewriteTransaction
 from streaming.schemas import PARTITION_COLUMN, REWRITE_ORDER, STATISTICS_COLUMNS, bronze_column_names
 
 NICENESS = 19
@@ -35,21 +35,11 @@ LEAST_ROWS, MOST_ROWS = 2_048, 122_880
 class OpenDateRewriter:
     """Rewrites dates of one table while it grows."""
 
-    def __init__(
-        self,
-        spark: SparkSession,
-        storage: StorageSettings,
-        lock: Lock,
-        *,
-        before_commit: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, spark: SparkSession, storage: StorageSettings, committer: Committer) -> None:
         self._spark = spark
         self._storage = storage
         self._table_uri = resolve_uri(storage.bronze_uri)
-        self._lock = lock
-        self._before_commit = before_commit
-        self._clock = clock
+        self._committer = committer
 
     def rewrite(self, event_date: date, *, smaller_than: int, target_bytes: int) -> Rewrite:
         """The date's files of fewer than `smaller_than` bytes as files of about `target_bytes`. Files that land meanwhile stay as they are.
@@ -66,12 +56,8 @@ class OpenDateRewriter:
             new = executor.submit(self._write, event_date, old, target_bytes).result()
         now_ms = int(time.time() * 1000)
         added = [_to_add(event_date, file, now_ms) for file in new]
-        actions = transaction.to_actions([*added, *(_to_remove(file, now_ms) for file in old)])
-        self._before_commit()
-        with self._lock.hold():
-            started = self._clock()
-            version = transaction.commit(actions)
-            locked_seconds = self._clock() - started
+        removed = [_to_remove(file, now_ms) for file in old]
+        version, locked_seconds = self._committer.commit(transaction, [*added, *removed])
         return Rewrite(
             event_date=event_date,
             version=version,

@@ -5,7 +5,8 @@ appended. The caller holds the commit lock for it.
 """
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -38,6 +39,23 @@ class Rewrite:
     bytes_before: int
     bytes_after: int
     locked_seconds: float
+
+
+class Committer:
+    """How a rewriter commits: under the lock, when everything is written. `before_commit` is the tests'."""
+
+    def __init__(self, lock: Lock, *, before_commit: Callable[[], None] = lambda: None) -> None:
+        self._lock = lock
+        self._before_commit = before_commit
+
+    def commit(self, transaction: "RewriteTransaction", actions: Iterable[Action]) -> tuple[int, float]:
+        """The new version, and the seconds for which commits of landing had to wait. Raises what RewriteTransaction.commit raises."""
+        prepared = transaction.to_actions(actions)
+        self._before_commit()
+        with self._lock.hold():
+            started = time.monotonic()
+            version = transaction.commit(prepared)
+            return version, time.monotonic() - started
 
 
 class RewriteTransaction:

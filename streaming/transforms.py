@@ -106,7 +106,7 @@ def _rejection_reason(contracts: tuple[str, ...], first_day: date) -> Column:
         (F.col("occurred_at").isNull(), Reason.BAD_OCCURRED_AT),
         (F.col("occurred_at") < _midnight(first_day), Reason.BEFORE_FIRST_DAY),
         (F.col("occurred_at") > _latest_plausible(), Reason.OCCURRED_IN_FUTURE),
-        (~F.is_valid_utf8(F.col("value")) & ~_is_avro(), Reason.INVALID_UTF8),
+        (~F.is_valid_utf8(F.col("value")) & ~is_avro(), Reason.INVALID_UTF8),
         # The user id in the value is the truth; it is looked for only where the key does not already show it.
         (F.col("key").isNull() & F.get_json_object(value, "$.user_id").isNull(), Reason.NULL_KEY),
     )
@@ -116,7 +116,7 @@ def _rejection_reason(contracts: tuple[str, ...], first_day: date) -> Column:
     return reason
 
 
-def _is_avro() -> Column:
+def is_avro() -> Column:
     """Whether the body is Avro, which silver decodes by its writer's schema; asked only of values that are no text."""
     is_marked = F.substring("value", 1, 1) == F.lit(avro_wire.MAGIC)
     return F.col("contract").isin(*avro_wire.CONTRACTS) & is_marked

@@ -32,6 +32,7 @@ def compact(
     """
     from streaming.commit_lock import CommitLock
     from streaming.date_rewrite import DateRewriter
+    from streaming.rewrite_transaction import Committer
 
     lock = CommitLock(spark, storage.bronze_uri)
     if not lock.keeps_others_out:
@@ -39,7 +40,7 @@ def compact(
             f"{storage.bronze_uri} is an object store, where nothing keeps two drivers from each other's commits: "
             "landing compacts closed dates there"
         )
-    rewriter = DateRewriter(spark, storage.bronze_uri, lock)
+    rewriter = DateRewriter(spark, storage.bronze_uri, Committer(lock))
     target = settings.compact_target_bytes
     for item in dates:
         left = item

@@ -96,7 +96,7 @@ def test_compaction_changes_no_row_and_carries_the_metadata_on(bench: LandingBen
 @pytest.mark.feature("S1-6")
 def test_batches_land_while_a_compaction_writes(bench: LandingBench, monkeypatch: pytest.MonkeyPatch) -> None:
     # Regression: batches waited for all of it, 56 s at 2,000 events a second on two processors.
-    from streaming.open_date_rewrite import OpenDateRewriter
+    from streaming.rewrite_transaction import Committer
 
     bootstrap = bench.storage.kafka_bootstrap_servers
     settings = {"compact_every_seconds": 0.01, "compact_min_files": 2}
@@ -113,8 +113,7 @@ def test_batches_land_while_a_compaction_writes(bench: LandingBench, monkeypatch
             time.sleep(0.1)
         landed_meanwhile.append(landing.landed() != before)
 
-    rewriter = partial(OpenDateRewriter, before_commit=land_meanwhile)
-    monkeypatch.setattr("streaming.compaction.OpenDateRewriter", rewriter)
+    monkeypatch.setattr("streaming.compaction.Committer", partial(Committer, before_commit=land_meanwhile))
     landing = bench.start()
     deadline = time.monotonic() + 60
     while not any(commit["operation"] == "OPTIMIZE" for commit in read_commits(bench.storage.bronze_uri)):
@@ -171,6 +170,8 @@ def test_where_nothing_locks_drivers_out_commits_carry_their_transaction(
 
 
 def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBench) -> None:
+    from storage.duckdb_session import open_session
+
     bootstrap = bench.storage.kafka_bootstrap_servers
     log = Path(bench.storage.bronze_uri, "_delta_log")
     for _ in range(3):
@@ -191,6 +192,9 @@ def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBen
     bench.land_all()
     assert bench.read_bronze() == read_broker(bootstrap)
     assert latest_version(bench.storage) == newest + 1
+    with open_session(bench.storage) as session:
+        counted = session.execute("select count(*) from delta_scan(?)", [bench.storage.bronze_uri]).fetchone()
+    assert counted == (len(bench.read_bronze()),)
 
 
 @pytest.mark.feature("S1-6")

@@ -24,6 +24,8 @@ from streaming.compaction import Compactor
 from streaming.date_rewrite import DateRewriter
 from streaming.errors import CommitLockError, ConfigurationError
 from streaming.jobs.compact_bronze import compact
+from streaming.open_date_rewrite import OpenDateRewriter
+from streaming.rewrite_transaction import Committer
 from streaming.settings import StreamingSettings
 from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_commits
 from tests.integration.verification.rows import HOUR, engagement
@@ -120,7 +122,7 @@ def test_compaction_changes_files_and_no_row(
 
 
 def test_a_large_date_becomes_files_of_ranges(spark: "SparkSession", world: World) -> None:
-    rewriter = DateRewriter(spark, world.settings.bronze_uri, CommitLock(spark, world.settings.bronze_uri))
+    rewriter = DateRewriter(spark, world.settings.bronze_uri, Committer(CommitLock(spark, world.settings.bronze_uri)))
     rows = read_rows(world.settings)
     assert rewriter.rewrite(DAY, 3).files_after == 3
     spans = sorted(
@@ -138,7 +140,7 @@ def land_beside(world: World, *rows: StampedRow) -> None:
 
 
 def rewrite_beside(spark: "SparkSession", world: World, lock: CommitLock) -> None:
-    DateRewriter(spark, world.settings.bronze_uri, lock).rewrite(DAY, 1)
+    DateRewriter(spark, world.settings.bronze_uri, Committer(lock)).rewrite(DAY, 1)
 
 
 def test_a_commit_during_the_rewrite_is_kept_and_so_is_the_rewrite(spark: "SparkSession", world: World) -> None:
@@ -148,8 +150,7 @@ def test_a_commit_during_the_rewrite_is_kept_and_so_is_the_rewrite(spark: "Spark
     rewriter = DateRewriter(
         spark,
         settings.bronze_uri,
-        CommitLock(spark, settings.bronze_uri),
-        before_commit=lambda: land_beside(world, late, other),
+        Committer(CommitLock(spark, settings.bronze_uri), before_commit=lambda: land_beside(world, late, other)),
     )
     before = read_rows(settings)
 
@@ -168,17 +169,18 @@ def test_a_commit_during_the_rewrite_is_kept_and_so_is_the_rewrite(spark: "Spark
     assert report.ok, report.failed
 
 
-def test_of_two_rewrites_of_a_date_one_gives_way_and_no_row_is_lost(spark: "SparkSession", world: World) -> None:
+@pytest.mark.parametrize("is_open", [False, True])
+def test_of_two_rewrites_of_a_date_one_gives_way_and_no_row_is_lost(
+    spark: "SparkSession", world: World, is_open: bool
+) -> None:
     lock = CommitLock(spark, world.settings.bronze_uri)
     rows = read_rows(world.settings)
-    first = DateRewriter(
-        spark,
-        world.settings.bronze_uri,
-        lock,
-        before_commit=lambda: rewrite_beside(spark, world, lock),
-    )
+    committer = Committer(lock, before_commit=lambda: rewrite_beside(spark, world, lock))
     with pytest.raises(Py4JJavaError, match="Concurrent"):
-        first.rewrite(DAY, 1)
+        if is_open:
+            OpenDateRewriter(spark, world.settings, committer).rewrite(DAY, smaller_than=2**30, target_bytes=2**30)
+        else:
+            DateRewriter(spark, world.settings.bronze_uri, committer).rewrite(DAY, 1)
     assert read_rows(world.settings) == rows
 
 
