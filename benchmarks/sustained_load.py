@@ -3,54 +3,31 @@
 Figures, each against its limit: events missing in the end (0), the 99th percentile of a batch's acknowledgement (1 s) and of an event's
 way into the hot store (2 s), p95 of how far bronze, the live windows and gold are behind in seconds (3, 10, 60), the growth of the lag
 of bronze and of the live windows over the run (1, 3 s), and resident memory of all processes in GiB (6).
-How far behind: each second the end offsets are noted; bronze has caught up with a note when a commit's offsets cover it, the live windows
-when a batch's do, gold when a publication's do.
+How far behind: see benchmarks.stages.
 Measured on 2 cores: see docs/benchmarks.md.
 """
 
 import json
 import math
-import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from deltalake import DeltaTable
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine
 
 from benchmarks.figures import report
+from benchmarks.stages import LOOK_SECONDS, Stages, percentile
 from local_stack.settings import StackSettings
 from storage.control import make_engine
-from storage.live.state import WINDOWS_QUERY, read_state
-from storage.publications import latest
-from storage.settings import StorageSettings
-from storage.settlement import read_end_offsets
 from tests.e2e.stack import Stack, free_port_offset
 
 BATCH = 500
 GOLD_DRAIN_SECONDS = 120
-LOOK_SECONDS = 0.4
-Offsets = dict[int, int]
-
-
-@dataclass
-class Marks:
-    """Moments with the end offsets of then, and how long a stage took to cover each."""
-
-    pending: list[tuple[float, Offsets]] = field(default_factory=list)
-    lags: list[float] = field(default_factory=list)
-
-    def cover(self, reached: Offsets, now: float) -> None:
-        """Closes the marks that the reached offsets cover."""
-        while self.pending and all(reached.get(part, -1) + 1 >= end for part, end in self.pending[0][1].items()):
-            self.lags.append(now - self.pending.pop(0)[0])
 
 
 def make_batch(phase: str, first: int) -> bytes:
@@ -94,54 +71,12 @@ def is_taken(client: httpx.Client, body: bytes) -> bool:
         return False
 
 
-@dataclass
-class Stages:
-    """The marks of each stage behind Kafka."""
-
-    bronze: Marks = field(default_factory=Marks)
-    live: Marks = field(default_factory=Marks)
-    gold: Marks = field(default_factory=Marks)
-
-    def all(self) -> tuple[Marks, ...]:
-        """One after the other."""
-        return self.bronze, self.live, self.gold
-
-
-def watch(stack_settings: StorageSettings, stages: Stages, is_over: Callable[[], bool]) -> None:
+def watch(stages: Stages, is_over: Callable[[], bool]) -> None:
     """Notes and closes marks about twice a second until it is over."""
-    engine = make_engine(stack_settings, pool_size=1)
-    last_mark = 0.0
     while not is_over():
-        now = time.monotonic()
-        if now - last_mark >= 1:
-            topic = stack_settings.live_topic
-            ends = read_end_offsets(stack_settings, (topic,)).get(topic, {})
-            for marks in stages.all():
-                marks.pending.append((now, ends))
-            last_mark = now
-        look(stack_settings, engine, stages)
+        stages.note()
+        stages.look()
         time.sleep(LOOK_SECONDS)
-    engine.dispose()
-
-
-def landed(settings: StorageSettings) -> Offsets:
-    """The live offsets that the newest commit carries; cheaper than the product's reader, which also finds them in older commits."""
-    newest = DeltaTable(settings.bronze_uri).history(1)[0]
-    offsets = json.loads(newest.get("userMetadata") or "{}").get("offsets", {})
-    return {int(part): offset for part, offset in offsets.get(settings.live_topic, {}).items()}
-
-
-def look(settings: StorageSettings, engine: Engine, stages: Stages) -> None:
-    """Closes the marks that bronze, the live windows and the newest publication cover now."""
-    topic = settings.live_topic
-    stages.bronze.cover(landed(settings), time.monotonic())
-    with engine.begin() as connection:
-        counted = read_state(connection, WINDOWS_QUERY).offsets.get(topic, {})
-    stages.live.cover({part: end - 1 for part, end in counted.items()}, time.monotonic())
-    publication = latest(engine)
-    if publication:
-        reached = {int(part): offset for part, offset in publication.highest_offsets.get(topic, {}).items()}
-        stages.gold.cover(reached, time.monotonic())
 
 
 def main() -> int:
@@ -158,20 +93,13 @@ def main() -> int:
 
 def measure(stack: Stack, rate: int, seconds: int) -> int:
     """Runs the load and reports."""
-    settings = StorageSettings(
-        database_url=stack.endpoints["database"],
-        kafka_bootstrap_servers=stack.endpoints["kafka"],
-        bronze_uri=str(stack.home / "bronze" / "events"),
-        lake_uri=str(stack.home / "lake"),
-        builds_dir=stack.home / "builds",
-        extensions_dir=stack.home / "duckdb_extensions",
-    )
     # Warm-up: the first batches of Spark, the first build, and the docs that follow it once.
     warm_up: list[float] = []
     send(stack, "warm", rate, 10, warm_up)
     stack.settle(300)
     send(stack, "warm-again", rate, 20, warm_up)
-    stages = Stages()
+    engine = make_engine(stack.storage_settings(), pool_size=1)
+    stages = Stages(stack.storage_settings(), engine)
     answers: list[float] = []
     before = visible_counts(stack)
     sender = threading.Thread(target=send, args=(stack, "load", rate, seconds, answers))
@@ -182,54 +110,34 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
     def is_over() -> bool:
         if len(memory) * 20 < time.monotonic() - (deadline - seconds - GOLD_DRAIN_SECONDS):
             memory.append(stack.status()["memory_mebibytes"] / 1024)
-            behind = ", ".join(f"{name} {last(marks)}" for name, marks in vars(stages).items())
+            behind = ", ".join(f"{name} {marks.newest()}" for name, marks in stages.named().items())
             print(f"{len(stages.bronze.lags)} marks, newest behind: {behind}", file=sys.stderr, flush=True)
         if not sender.is_alive():
             return True
         return time.monotonic() > deadline
 
-    watch(settings, stages, is_over)
+    watch(stages, is_over)
     sender.join()
-    drain(settings, stages)
+    stages.drain(GOLD_DRAIN_SECONDS)
+    engine.dispose()
     stack.settle(300)
     verdict = stack.verify()
     visible = {bound: count - before.get(bound, 0.0) for bound, count in visible_counts(stack).items()}
     lost = (len(warm_up) + len(answers)) * BATCH - verdict["counts"]["silver"]
     results = [
         report("load_events_lost", lost, 1, 0, "lower", "events", sent=len(answers) * BATCH, rate_per_second=rate),
-        report("load_acknowledged_p99", percentile_99(answers), 1, 1, "lower", "seconds"),
+        report("load_acknowledged_p99", percentile(answers, 99), 1, 1, "lower", "seconds"),
         report("load_hot_store_p99", bound_of(visible, 0.99), 2, 1, "lower", "seconds, upper bound of its bucket"),
-        report("load_bronze_behind_p95", percentile_95(stages.bronze.lags), 3, 1, "lower", "seconds"),
-        report("load_bronze_lag_growth", growth(stages.bronze), 1, 1, "lower", "seconds from first to second half"),
-        report("load_live_windows_behind_p95", percentile_95(stages.live.lags), 10, 1, "lower", "seconds"),
-        report("load_live_windows_lag_growth", growth(stages.live), 3, 1, "lower", "seconds from first to second half"),
-        report("load_gold_behind_p95", percentile_95(stages.gold.lags), 60, 1, "lower", "seconds"),
+        report("load_bronze_behind_p95", stages.bronze.percentile_95(), 3, 1, "lower", "seconds"),
+        report("load_bronze_lag_growth", stages.bronze.growth(), 1, 1, "lower", "seconds from first to second half"),
+        report("load_live_windows_behind_p95", stages.live.percentile_95(), 10, 1, "lower", "seconds"),
+        report(
+            "load_live_windows_lag_growth", stages.live.growth(), 3, 1, "lower", "seconds from first to second half"
+        ),
+        report("load_gold_behind_p95", stages.gold.percentile_95(), 60, 1, "lower", "seconds"),
         report("load_resident_memory", max(memory), 6, 1, "lower", "GiB"),
     ]
     return 0 if all(results) else 1
-
-
-def drain(settings: StorageSettings, stages: Stages) -> None:
-    """Waits until the marks made during the load are covered; what is not by then counts with the time waited."""
-    deadline = time.monotonic() + GOLD_DRAIN_SECONDS
-    engine = make_engine(settings, pool_size=1)
-    while any(marks.pending for marks in stages.all()) and time.monotonic() < deadline:
-        look(settings, engine, stages)
-        time.sleep(LOOK_SECONDS)
-    engine.dispose()
-    for marks in stages.all():
-        marks.lags += [time.monotonic() - moment for moment, _ in marks.pending]
-
-
-def growth(marks: Marks) -> float:
-    """Seconds that the mean lag of the second half is above that of the first."""
-    half = len(marks.lags) // 2
-    return statistics.mean(marks.lags[half:]) - statistics.mean(marks.lags[:half])
-
-
-def last(marks: Marks) -> str:
-    """The newest lags, for whoever watches."""
-    return " ".join(f"{lag:.1f}" for lag in marks.lags[-8:]) + " s"
 
 
 def visible_counts(stack: Stack) -> dict[float, float]:
@@ -250,16 +158,6 @@ def bound_of(counts: dict[float, float], share: float) -> float:
     """The smallest bound below which that share of all lies; `counts` are cumulative."""
     total = counts[math.inf]
     return min(bound for bound, count in counts.items() if count >= share * total)
-
-
-def percentile_99(values: list[float]) -> float:
-    """The 99th percentile of the values."""
-    return statistics.quantiles(values, n=100)[-1] if len(values) > 1 else max(values, default=0.0)
-
-
-def percentile_95(values: list[float]) -> float:
-    """The 95th percentile of the values."""
-    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else max(values, default=0.0)
 
 
 if __name__ == "__main__":

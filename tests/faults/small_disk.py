@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# What `tidemark up` asks for, and a little more; in memory only what is used counts.
-SIZE = "6g"
+# Of the machine's memory; only what is used counts. Fifty kills of each take some millions of events.
+SIZE = "50%"
 _FILL_TRIES = 50
 
 
