@@ -3,6 +3,7 @@
 What is attached to the connection is the caller's business (see `storage.lake`).
 """
 
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import duckdb
 
 from storage.object_store import is_remote, object_store_secret, read_access
 from storage.settings import StorageSettings
+from storage.spill import SpillFolder
 
 DEFAULT_EXTENSIONS = ("delta",)
 
@@ -41,12 +43,15 @@ def load_extensions(connection: duckdb.DuckDBPyConnection, settings: StorageSett
 
 
 def configure(connection: duckdb.DuckDBPyConnection, settings: StorageSettings) -> None:
-    """Sets what every connection shares: UTC, bounds, spill folder, and no extension from the network."""
+    """Sets what every connection has: UTC, bounds, a spill folder of its own, and no extension from the network."""
     connection.execute("SET autoinstall_known_extensions=false")
     connection.execute("SET TimeZone='UTC'")
     connection.execute(f"SET memory_limit='{settings.duckdb_memory_limit}'")
     connection.execute(f"SET threads={settings.duckdb_threads}")
-    connection.execute(f"SET temp_directory='{settings.builds_dir / 'spill'}'")
+    spill = SpillFolder(settings.builds_dir / "spill")
+    connection.execute(f"SET temp_directory='{spill.path}'")
+    # With the connection itself, whoever closes it. Not at exit: a forked process would remove what is its parent's.
+    weakref.finalize(connection, spill.close).atexit = False  # type: ignore[misc]  # typeshed's __slots__ lack it
 
 
 @contextmanager

@@ -64,7 +64,6 @@ def reconcile(
     since, until = first_moment - COPIES_WITHIN, moment + timedelta(days=1)
     passed, letters = group.committed(), group.ends(group.dead_letter_topic)
     with tempfile.TemporaryDirectory(prefix="tidemark-hot-") as folder, open_session(storage) as session:
-        session.execute(f"set temp_directory='{folder}'")
         hot_count = _load_hot(session, store.keys(since, until), Path(folder) / "keys.ndjson")
         version = latest_version(storage)
         landed = landed_offsets(storage, version) if version is not None else {}
