@@ -6,16 +6,13 @@ attachment: the next try opens a new one, so a restarted PostgreSQL heals withou
 by a thread that asks the catalog a few times per second and opens the new one before readers are sent to it; it never goes back.
 """
 
-import shutil
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 import structlog
@@ -23,7 +20,7 @@ import structlog
 from serving.catalog import PublicationCatalog
 from serving.errors import ExpiredPublicationError, ServingError, UnavailableError, UnknownPublicationError
 from storage.duckdb_session import configure, connect_in_memory, load_extensions
-from storage.lake import attach_statement
+from storage.lake import attach
 from storage.publications import Publication
 from storage.settings import StorageSettings
 
@@ -74,8 +71,6 @@ class SnapshotPool:
         on_switch: Callable[[Publication], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # DuckDB's spill files have fixed names: two processes must not share a folder.
-        self._spill_dir = Path(storage.builds_dir) / "spill" / f"serving-{uuid4().hex[:8]}"
         self._storage = storage.model_copy(update={"database_url": with_connect_timeout(storage.database_url)})
         self._catalog = catalog
         self._capacity = capacity
@@ -98,7 +93,6 @@ class SnapshotPool:
     def start(self) -> None:
         """Prepares DuckDB and starts looking for publications. Works with database and lake down: it keeps trying."""
         configure(self._root, self._storage)
-        self._root.execute(f"SET temp_directory='{self._spill_dir}'")
         self._root.execute("SET parquet_metadata_cache=true")
         load_extensions(self._root, self._storage, EXTENSIONS)
         self._thread = threading.Thread(target=self._watch, name="publication-watch", daemon=True)
@@ -113,7 +107,6 @@ class SnapshotPool:
             for running in self._running:
                 running.cursor.interrupt()
         self._root.close()
-        shutil.rmtree(self._spill_dir, ignore_errors=True)
 
     def newest(self) -> Publication | None:
         """The newest publication seen, None before the first. It never goes back."""
@@ -294,9 +287,7 @@ class SnapshotPool:
             alias = f"publication_{publication.publication_id}_{self._attached_count}"
             cursor = self._root.cursor()
         try:
-            cursor.execute(
-                attach_statement(self._storage, alias=alias, read_only=True, snapshot_id=publication.snapshot_id)
-            )
+            attach(cursor, self._storage, alias=alias, read_only=True, snapshot_id=publication.snapshot_id)
         finally:
             cursor.close()
         attachment = _Attachment(publication, alias, leases=1)

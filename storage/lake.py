@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+from psycopg2.extensions import make_dsn, parse_dsn
 
-from storage.duckdb_session import configure, connect_in_memory, load_extensions, open_session
+from storage.duckdb_session import open_session
 from storage.lake_views import create_views
+from storage.object_store import quoted
 from storage.restatements import RESTATEMENTS_DDL
 from storage.settings import StorageSettings
 from storage.tables import CATALOG_SCHEMA, TableSpec, load_table_specs
 
 LAKE_EXTENSIONS = ("ducklake", "postgres", "delta")
+_CATALOG_ACCESS = "lake_catalog"
 DEFAULT_MANIFEST = Path(__file__).resolve().parent.parent / "dbt_project" / "target" / "manifest.json"
 
 PUBLICATIONS_DDL = """
@@ -27,49 +30,44 @@ create table if not exists lake.operations.publications (
 OPERATIONS_DDL = {"operations.publications": PUBLICATIONS_DDL, "operations.restatements": RESTATEMENTS_DDL}
 
 
-def attach_statement(
-    settings: StorageSettings, *, alias: str = "lake", read_only: bool, snapshot_id: int | None
-) -> str:
-    """The ATTACH of the lake. A snapshot implies read-only. Small inserts go to files, not into the catalog."""
+def attach(
+    connection: duckdb.DuckDBPyConnection,
+    settings: StorageSettings,
+    *,
+    alias: str = "lake",
+    read_only: bool,
+    snapshot_id: int | None = None,
+) -> None:
+    """Attaches the lake. A snapshot implies read-only. Small inserts go to files, not into the catalog.
+
+    The catalog's password is a secret of DuckDB's, not part of the address: DuckDB's errors repeat the address, and end up in logs.
+    """
     options = [f"METADATA_SCHEMA '{CATALOG_SCHEMA}'", f"DATA_PATH '{settings.lake_uri}'"]
+    parts = parse_dsn(settings.database_url)
+    password = parts.pop("password", None)
+    if password is not None:
+        connection.execute(f"CREATE OR REPLACE SECRET {_CATALOG_ACCESS} (TYPE postgres, PASSWORD {quoted(password)})")
+        options.append(f"META_SECRET '{_CATALOG_ACCESS}'")
     if read_only or snapshot_id is not None:
         options.append("READ_ONLY")
     else:
         options.append("DATA_INLINING_ROW_LIMIT 0")
     if snapshot_id is not None:
         options.append(f"SNAPSHOT_VERSION {int(snapshot_id)}")
-    address = settings.database_url.replace("'", "''")
-    return f"ATTACH 'ducklake:postgres:{address}' AS {alias} ({', '.join(options)})"
-
-
-def connect(
-    settings: StorageSettings, *, read_only: bool = True, snapshot_id: int | None = None
-) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection with the lake attached as `lake`, at a snapshot when one is given. The caller closes it."""
-    connection = connect_in_memory()
-    try:
-        configure(connection, settings)
-        load_extensions(connection, settings, LAKE_EXTENSIONS)
-        if not read_only:
-            # A writer's commit fails when any other snapshot came between: promotion is a compare-and-swap, never a merge.
-            connection.execute("SET ducklake_max_retry_count=0")
-        connection.execute(attach_statement(settings, read_only=read_only, snapshot_id=snapshot_id))
-    except Exception:
-        connection.close()
-        raise
-    return connection
+    connection.execute(f"ATTACH {quoted('ducklake:postgres:' + make_dsn(**parts))} AS {alias} ({', '.join(options)})")
 
 
 @contextmanager
 def open_lake(
     settings: StorageSettings, *, read_only: bool = True, snapshot_id: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """`connect` for one piece of work."""
-    connection = connect(settings, read_only=read_only, snapshot_id=snapshot_id)
-    try:
-        yield connection
-    finally:
-        connection.close()
+    """An in-memory connection with the lake attached as `lake`, at a snapshot when one is given, for one piece of work."""
+    with open_session(settings, LAKE_EXTENSIONS) as session:
+        if not read_only:
+            # A writer's commit fails when any other snapshot came between: promotion is a compare-and-swap, never a merge.
+            session.execute("SET ducklake_max_retry_count=0")
+        attach(session, settings, read_only=read_only, snapshot_id=snapshot_id)
+        yield session
 
 
 def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAULT_MANIFEST) -> list[str]:
@@ -81,7 +79,7 @@ def create_missing_tables(settings: StorageSettings, manifest_path: Path = DEFAU
     specs = load_table_specs(manifest_path)
     created: list[str] = []
     with open_session(settings, LAKE_EXTENSIONS) as session:
-        session.execute(attach_statement(settings, read_only=False, snapshot_id=None))
+        attach(session, settings, read_only=False)
         session.execute("begin")  # one commit of the catalog, not one for every statement
         existing = _existing_columns(session)
         for schema in ("silver", "gold", "operations"):

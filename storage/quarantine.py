@@ -225,13 +225,10 @@ def open_quarantine(settings: StorageSettings, engine: Engine) -> Iterator[Quara
     """The quarantine at the newest publication."""
     base = publications.current_base(engine)
     noted = redrives.redriven(engine)
-    session = lake.connect(settings, snapshot_id=base.snapshot_id)
-    try:
+    with lake.open_lake(settings, snapshot_id=base.snapshot_id) as session:
         fill_places(session, "noted", noted)
         session.execute(_QUARANTINED)
         yield Quarantine(session, settings, base.publication)
-    finally:
-        session.close()
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

@@ -19,10 +19,12 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 from duckdb import Error as DuckDBError
+from psycopg2.extensions import make_dsn, parse_dsn
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BUILD_FILE_NAME = "build.duckdb"
+CATALOG_ACCESS = "lake_catalog"
 NOTHING_READ = datetime(1970, 1, 1, tzinfo=UTC)  # before every stamp
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
@@ -130,7 +132,10 @@ class Plugin(BasePlugin):
         conn.execute("SET preserve_insertion_order=false")
         self._load_extensions(conn, settings.extensions_dir or home / "extensions")
         if settings.catalog:
-            self._open_input(conn, attach_statement(settings))
+            address, password = without_password(settings.catalog)
+            if password is not None:
+                conn.execute(f"CREATE OR REPLACE SECRET {CATALOG_ACCESS} (TYPE postgres, PASSWORD {quoted(password)})")
+            self._open_input(conn, attach_statement(settings, address, has_password=password is not None))
         if is_read_only(conn):  # dagster-dbt looks at a finished build
             return
         conn.execute("CREATE SCHEMA IF NOT EXISTS bronze")
@@ -149,11 +154,9 @@ class Plugin(BasePlugin):
             conn.execute(statement)
         except DuckDBError as error:
             settings = self.settings
-            # The catalog's address may hold a password, and DuckDB repeats it.
-            reason = str(error).replace(settings.catalog or "the catalog", "the catalog")
             raise DbtRuntimeError(
                 f"An input of the build does not open (lake at snapshot {settings.snapshot}, bronze at version "
-                f"{settings.bronze_version}): {reason}"
+                f"{settings.bronze_version}): {error}"
             ) from error
 
     def _load_extensions(self, conn: DuckDBPyConnection, folder: Path) -> None:
@@ -186,18 +189,33 @@ def is_read_only(conn: DuckDBPyConnection) -> bool:
     return bool(row and row[0])
 
 
-def attach_statement(settings: BuildSettings) -> str:
+def without_password(catalog: str) -> tuple[str, str | None]:
+    """The catalog's address and its password, which DuckDB gets as a secret: its errors repeat the address, and end up in logs."""
+    if not is_postgres(catalog):
+        return catalog, None
+    parts = parse_dsn(catalog)
+    password = parts.pop("password", None)
+    return make_dsn(**parts), password
+
+
+def is_postgres(catalog: str) -> bool:
+    """Whether it is a PostgreSQL URL or libpq string; a path otherwise."""
+    return "://" in catalog or "=" in catalog
+
+
+def attach_statement(settings: BuildSettings, address: str, *, has_password: bool = False) -> str:
     """The ATTACH of the lake, read-only at the base snapshot, under the name that models know."""
-    catalog = settings.catalog or ""
     options = ["READ_ONLY"]
-    if "://" in catalog or "=" in catalog:
-        catalog = f"postgres:{catalog}"
+    if is_postgres(address):
+        address = f"postgres:{address}"
         options.append("METADATA_SCHEMA 'lake_catalog'")
+    if has_password:
+        options.append(f"META_SECRET '{CATALOG_ACCESS}'")
     if settings.snapshot is not None:
         options.append(f"SNAPSHOT_VERSION {settings.snapshot}")
     if settings.lake_uri:
         options.append(f"DATA_PATH {quoted(settings.lake_uri)}, OVERRIDE_DATA_PATH true")
-    return f"ATTACH IF NOT EXISTS {quoted('ducklake:' + catalog)} AS lake ({', '.join(options)})"
+    return f"ATTACH IF NOT EXISTS {quoted('ducklake:' + address)} AS lake ({', '.join(options)})"
 
 
 def bronze_view_statement(settings: BuildSettings) -> str:

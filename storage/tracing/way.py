@@ -45,8 +45,7 @@ def trace(
     found = Trace(event_id, app_id)
     base = publications.current_base(engine)
     version = latest_version(settings)
-    session = lake.connect(settings, snapshot_id=base.snapshot_id)
-    try:
+    with lake.open_lake(settings, snapshot_id=base.snapshot_id) as session:
         if version is None:
             found.scanned.append("bronze: there is none yet")
         else:
@@ -55,8 +54,6 @@ def trace(
         found.scanned.append(
             "publication: none yet" if published is None else f"publication {published}: silver and gold at it"
         )
-    finally:
-        session.close()
     _explain_waits(found, engine)
     log = kafka or BrokerLog(settings.kafka_bootstrap_servers, settings.topics.landed)
     _look_into_kafka(found, settings, log, version, progress)

@@ -3,7 +3,6 @@
 It opens Kafka, PostgreSQL, bronze and the lake for reading, takes no lock, and may run beside everything else.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -89,19 +88,14 @@ def _read_schemas(settings: StorageSettings) -> dict[int, str]:
 
 @contextmanager
 def _session(settings: StorageSettings, pinned: scope.Scope) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with the lake at the pinned publication, when there is one, and a spill folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="tidemark-verify-") as spill_dir:
-        if pinned.publication is None:
-            with open_session(settings) as session:
-                session.execute(f"set temp_directory='{spill_dir}'")
-                yield session
-            return
-        session = lake.connect(settings, snapshot_id=pinned.publication.snapshot_id)
-        try:
-            session.execute(f"set temp_directory='{spill_dir}'")
-            yield session
-        finally:
-            session.close()
+    """DuckDB with the lake at the pinned publication, when there is one."""
+    opened = (
+        open_session(settings)
+        if pinned.publication is None
+        else lake.open_lake(settings, snapshot_id=pinned.publication.snapshot_id)
+    )
+    with opened as session:
+        yield session
 
 
 def _check_landing(

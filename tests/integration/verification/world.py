@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from storage import publications
 from storage.control import hours as control_hours
 from storage.duckdb_session import open_session
-from storage.lake import LAKE_EXTENSIONS, PUBLICATIONS_DDL, attach_statement, open_lake
+from storage.lake import LAKE_EXTENSIONS, PUBLICATIONS_DDL, attach, open_lake
 from storage.publications import Publication
 from storage.settings import StorageSettings
 from storage.verification import Check, Report, verify
@@ -235,7 +235,7 @@ def create_lake(settings: StorageSettings) -> None:
         .replace("attach ':memory:' as lake;", "")
     )
     with open_session(settings, LAKE_EXTENSIONS) as session:
-        session.execute(attach_statement(settings, read_only=False, snapshot_id=None))
+        attach(session, settings, read_only=False)
         session.execute(f"begin; {ddl}; {PUBLICATIONS_DDL}; commit")
 
 

@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 sys.path.append(str(Path(__file__).parents[3] / "dbt_project" / "plugins"))
 
-from tidemark_plugin import BuildSettings, attach_statement, bronze_view_statement, object_store_secret, with_profile
+from tidemark_plugin import (
+    BuildSettings,
+    attach_statement,
+    bronze_view_statement,
+    object_store_secret,
+    with_profile,
+    without_password,
+)
 
 from storage.object_store import object_store_secret as storage_secret
 from storage.object_store import with_profile as storage_profile
@@ -45,8 +52,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_lake_is_attached_read_only_at_the_base() -> None:
-    assert attach_statement(_settings()) == (
-        "ATTACH IF NOT EXISTS 'ducklake:postgres:postgresql://tidemark@localhost/lake' AS lake "
+    assert attach_statement(_settings(), "user=tidemark host=localhost") == (
+        "ATTACH IF NOT EXISTS 'ducklake:postgres:user=tidemark host=localhost' AS lake "
         "(READ_ONLY, METADATA_SCHEMA 'lake_catalog', SNAPSHOT_VERSION 7)"
     )
 
@@ -54,8 +61,26 @@ def test_the_lake_is_attached_read_only_at_the_base() -> None:
 def test_a_catalog_file_and_another_data_folder_are_taken_too() -> None:
     settings = _settings(catalog="/data/it's.ducklake", snapshot=None, lake_uri="/data/lake")
 
-    assert attach_statement(settings) == (
+    assert attach_statement(settings, *without_password("/data/it's.ducklake")[:1]) == (
         "ATTACH IF NOT EXISTS 'ducklake:/data/it''s.ducklake' AS lake (READ_ONLY, DATA_PATH '/data/lake', OVERRIDE_DATA_PATH true)"
+    )
+
+
+@pytest.mark.parametrize(
+    "catalog",
+    [
+        "postgresql://tide:p%40ss'word@localhost:5/lake?connect_timeout=5",
+        r"user=tide password=p@ss\'word host=localhost port=5",
+    ],
+)
+def test_a_password_is_no_part_of_the_address(catalog: str) -> None:
+    address, password = without_password(catalog)
+
+    assert password == "p@ss'word"
+    assert "p@ss" not in address
+    assert {"user=tide", "host=localhost", "port=5"} <= set(address.split())
+    assert attach_statement(_settings(), address, has_password=True).endswith(
+        "META_SECRET 'lake_catalog', SNAPSHOT_VERSION 7)"
     )
 
 
