@@ -15,6 +15,7 @@ import dagster as dg
 from platform_assets.build import BuildPlan
 from platform_assets.column_metadata import ColumnMetadataFile, count_rows
 from platform_assets.dbt_translator import TidemarkTranslator
+from platform_assets.growth import BROKEN_CHECK, FAILED_CHECK, MODEL
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from storage.settings import StorageSettings
 
@@ -45,7 +46,7 @@ class BuildFailedError(Exception):
     @property
     def blocked_by(self) -> str:
         """What to show as the reason of the block: the first failed check, else the first failed model."""
-        for node in sorted(self.failed, key=lambda node: node.kind != "check"):
+        for node in sorted(self.failed, key=lambda node: node.kind != FAILED_CHECK):
             return self._describe(node)
         return "dbt build"
 
@@ -124,11 +125,17 @@ def read_failures(target_path: Path) -> Iterator[FailedNode]:
             unique_id: str = result["unique_id"]
             yield FailedNode(
                 name=_short_name(unique_id),
-                kind="check" if unique_id.startswith("test.") else "model",
+                kind=_kind(unique_id, result["status"]),
                 message=result.get("message") or "",
                 failures=result.get("failures") or 0,
                 relation=result.get("relation_name"),
             )
+
+
+def _kind(unique_id: str, status: str) -> str:
+    if not unique_id.startswith("test."):
+        return MODEL
+    return FAILED_CHECK if status == "fail" else BROKEN_CHECK
 
 
 def _short_name(unique_id: str) -> str:

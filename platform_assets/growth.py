@@ -15,6 +15,11 @@ from platform_assets.windows import Window
 from storage.control.hours import DirtyHour, list_dirty
 from storage.settings import StorageSettings
 
+# What fails in a build: a check refused rows, or could not look at them because an input was away, say.
+FAILED_CHECK, BROKEN_CHECK, MODEL = "check", "broken check", "model"
+# So often an hour grows again after a build that failed before any row was judged: an input was away, say. What a whole build costs grows
+# with the hour, and while inputs come and go it would hardly ever get through.
+GROWING_ATTEMPTS = 3
 # Everything else is asked for because published rows may be wrong, or comes from another input.
 GROWING_CAUSES = frozenset({"arrival", "late"})
 
@@ -28,8 +33,8 @@ def rules_version(code_version: str, settings: StorageSettings, avro_schemas: st
 def growing_versions(window: Window, dirty: Iterable[DirtyHour], cause: str, rules: str) -> dict[datetime, int]:
     """The hours of the window that may grow, with the bronze version that their published rows come from.
 
-    Not an hour that nothing arrived in (whoever asks for it wants it built again), one whose last build failed, or one that was published
-    by other rules.
+    Not an hour that nothing arrived in (whoever asks for it wants it built again), one whose rows a check refused or whose builds keep
+    failing, or one that was published by other rules.
     """
     wanted = set(window.hours) if cause in GROWING_CAUSES else set()
     return {
@@ -38,8 +43,15 @@ def growing_versions(window: Window, dirty: Iterable[DirtyHour], cause: str, rul
         if hour.hour in wanted
         and hour.published_version is not None
         and hour.rules_version == rules
-        and hour.attempts == 0
+        and _may_grow_again(hour)
     }
+
+
+def _may_grow_again(hour: DirtyHour) -> bool:
+    if not hour.attempts:
+        return True
+    is_refused = (hour.blocked_by or "").startswith(f"{FAILED_CHECK} ")
+    return not is_refused and hour.attempts < GROWING_ATTEMPTS
 
 
 def find_cutoffs(

@@ -29,7 +29,6 @@ class OrchestrationSettings(BaseSettings):
     dbt_project_dir: Path = Field(default=PROJECT_ROOT / "dbt_project", description="The dbt project.")
     dbt_executable: str = Field(default="", description="The dbt command. Empty: the one beside the interpreter.")
     docs_dir: Path = Field(default=Path(".tidemark/dbt_docs"), description="Where generated dbt docs are served from.")
-    sensor_interval_seconds: int = Field(default=5, ge=1, le=300, description="Pause between two looks of a sensor.")
     max_rows_per_build: int = Field(
         default=1_500_000, ge=1_000, description="Bronze rows one build may hold; a wider window is cut into several."
     )

@@ -16,19 +16,20 @@ from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.dbt_translator import BRONZE_EVENTS
 from platform_assets.jobs import publish_dirty_hours
 from platform_assets.resources.warehouse import WarehouseResource
-from platform_assets.settings import OrchestrationSettings
 from platform_assets.windows import Window, cut_by_rows, is_current, near_day_ranges
 from storage.control.hours import DirtyHour
 
 LANE_TAG = "tidemark/lane"
-INTERVAL_SECONDS = OrchestrationSettings.model_fields["sensor_interval_seconds"].default
+# Dagster's daemon looks every five seconds, give or take some tenths: a pause of as many seconds would miss every other look.
+ARRIVALS_SECONDS = 4
+INTERVAL_SECONDS = 5
 ARRIVALS, LATE = "arrivals", "late"
 PRIORITIES = {ARRIVALS: "10", LATE: "5"}
 
 
 @dg.sensor(
     job=publish_dirty_hours,
-    minimum_interval_seconds=INTERVAL_SECONDS,
+    minimum_interval_seconds=ARRIVALS_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="New bronze commits: notes the hours they touched and requests one run for the dirty ones of this and the last hour.",
 )

@@ -44,13 +44,31 @@ def test_a_run_that_is_no_arrival_builds_whole(cause: str) -> None:
         {"published_version": None},
         {"rules_version": None},
         {"rules_version": "other rules"},
-        {"attempts": 1},
+        {"attempts": 1, "blocked_by": "check assert_totals"},
+        {"attempts": 3, "blocked_by": "model stg_bronze_events"},
         {"hour": T0 + timedelta(hours=1)},
     ],
-    ids=["never published", "published by nobody knows what", "by other rules", "a build failed", "not in the window"],
+    ids=[
+        "never published",
+        "published by nobody knows what",
+        "by other rules",
+        "a check failed",
+        "builds keep failing",
+        "not in the window",
+    ],
 )
 def test_an_hour_of_which_it_is_not_known_to_be_right_is_built_whole(changes: dict[str, Any]) -> None:
     assert growing_versions(Window((T0,)), [replace(DIRTY, **changes)], "arrival", RULES) == {}
+
+
+@pytest.mark.parametrize(
+    "blocked_by", ["model int_published_records", "broken check events_rows_are_valid", "OperationalError", None]
+)
+def test_an_hour_grows_again_after_a_build_that_judged_no_row(blocked_by: str | None) -> None:
+    # Regression: every broken build of a large hour was followed by a whole one, minutes long, which the next fault broke again.
+    assert growing_versions(Window((T0,)), [replace(DIRTY, attempts=2, blocked_by=blocked_by)], "arrival", RULES) == {
+        T0: 7
+    }
 
 
 def test_a_clean_hour_is_built_whole_for_whoever_asks_beside_one_that_grows() -> None:
