@@ -108,7 +108,7 @@ class StorageSettings(BaseSettings):
         description="Copies of one event id are recognised within this many days of occurred_at.",
     )
     duckdb_memory_limit: str = Field(
-        default="1GB", description="Memory one DuckDB connection may use before it spills."
+        default="1GB", description="Memory one DuckDB connection may use before it spills, in landing's driver too."
     )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of one DuckDB connection.")
 

@@ -1,6 +1,6 @@
 """The Delta table of raw records, as the driver sees it: making it, its newest landing metadata, and a full count of offsets.
 
-Rows are written by streaming.writers only.
+Rows are added by streaming.writers only; streaming.date_rewrite and streaming.open_date_rewrite write them anew.
 """
 
 import json
@@ -68,14 +68,15 @@ class BronzeTable:
         """Writes the state of the table beside the log, and trims what the log keeps no longer. Batches may go on meanwhile.
 
         By delta-rs, with its storage options: Spark makes a query of it, whose code is generated and compiled anew each time.
+        Raises what delta-rs and Delta raise; the log is as readable as before, and `commits_since_checkpoint` counts from this attempt.
         """
         from deltalake import DeltaTable
 
-        table = DeltaTable(self.uri, storage_options=storage_options)
-        table.create_checkpoint()
-        self._checkpointed = int(table.version())
         log = self._log()
-        log.doLogCleanup(log.unsafeVolatileSnapshot(), self._none())
+        snapshot = log.unsafeVolatileSnapshot()
+        self._checkpointed = int(snapshot.version())
+        DeltaTable(self.uri, storage_options=storage_options).create_checkpoint()
+        log.doLogCleanup(snapshot, self._none())
 
     def read(self) -> DataFrame:
         """All rows at the newest version."""

@@ -1,6 +1,6 @@
 """The JSON beside every commit of bronze: which batch it was, its stamp, and how far bronze reaches. Pure values.
 
-Written by streaming.writers and compaction; read at start-up and by storage.bronze.
+Written by streaming.writers and streaming.rewrite_transaction; read at start-up and by storage.bronze.
 """
 
 import json

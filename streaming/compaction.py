@@ -70,6 +70,7 @@ class Compactor:
         self._now = now
         self._thread: threading.Thread | None = None
         self._next_at = clock() + settings.compact_every_seconds
+        self._failed: set[date] = set()
 
     def start_if_due(self) -> None:
         """Begins compact_once() when the time has come and none is running."""
@@ -95,7 +96,10 @@ class Compactor:
             self._next_at = self._clock() + self._settings.compact_every_seconds
 
     def compact_once(self) -> Rewrite | None:
-        """Compacts the date that needs it most; None when no date does. Raises what OpenDateRewriter.rewrite raises."""
+        """Compacts the date that needs it most; None when no date does. Raises what OpenDateRewriter.rewrite raises.
+
+        A date that failed is left to the others until they have had their turn.
+        """
         small_bytes = self._settings.compact_file_size_mb * 1024 * 1024
         first = first_open_date(self._now() + HANDOVER) if self._keeps_others_out else date.min
         small_files = Counter(
@@ -103,13 +107,19 @@ class Compactor:
             for file in list_files(self._storage)
             if file.event_date >= first and file.size_bytes < small_bytes
         )
-        chosen = choose_date(small_files, self._settings.compact_min_files)
+        others = {day: count for day, count in small_files.items() if day not in self._failed}
+        chosen = choose_date(others, self._settings.compact_min_files)
+        if chosen is None:
+            self._failed.clear()
+            chosen = choose_date(small_files, self._settings.compact_min_files)
         if chosen is None:
             return None
         started = self._clock()
+        self._failed.add(chosen)
         rewrite = self._rewriter.rewrite(
             chosen, smaller_than=small_bytes, target_bytes=self._settings.compact_target_bytes
         )
+        self._failed.discard(chosen)
         logger.info(
             "compacted %s: %d small files became %d in %.1f s, batches waited %.2f",
             chosen,

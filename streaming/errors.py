@@ -6,6 +6,7 @@ StreamingError
 ├── CommitLockError        retryable: the other driver of bronze held the lock around commits for too long
 ├── KafkaUnreachableError  retryable: the broker does not answer, or the topics are not there yet
 ├── LandingFailedError     retryable: a landing query ended; the next start goes on from the checkpoint
+├── RewriteError           a compaction has not the rows that it read; nothing was committed
 └── WindowsFailedError     retryable: the query of the live windows ended, the same
 """
 
@@ -34,6 +35,10 @@ class KafkaUnreachableError(StreamingError):
 
 class LandingFailedError(StreamingError):
     """A landing query ended although nobody asked it to."""
+
+
+class RewriteError(StreamingError):
+    """A compaction has written other rows than it read. Nothing was committed."""
 
 
 class WindowsFailedError(StreamingError):

@@ -22,14 +22,14 @@ from storage.bronze_files import BronzeFile, list_files
 from storage.duckdb_session import open_session
 from storage.object_store import quoted
 from storage.settings import StorageSettings
+from streaming.errors import RewriteError
 from streaming.files import resolve_uri
 from streaming.rewrite_transaction import Action, Committer, Rewrite, RewriteTransaction
 from streaming.schemas import PARTITION_COLUMN, REWRITE_ORDER, STATISTICS_COLUMNS, bronze_column_names
 
 NICENESS = 19
-# DuckDB holds a row group of a file in memory until it is whole.
+# DuckDB holds a row group of a file in memory until it is whole: it ends at so many bytes, or at 122,880 rows.
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-LEAST_ROWS, MOST_ROWS = 2_048, 122_880
 
 
 class OpenDateRewriter:
@@ -46,7 +46,8 @@ class OpenDateRewriter:
 
         What it wrote stays behind, unused until VACUUM takes it, when it does not come to the commit.
 
-        Raises: what RewriteTransaction.commit raises; DuckDB's error when the files cannot be read or written.
+        Raises: what RewriteTransaction.commit raises; DuckDB's error when the files cannot be read or written; RewriteError when what was
+        written has not the rows that were read.
         """
         transaction = RewriteTransaction(self._spark, self._table_uri, event_date)
         live = list_files(self._storage, transaction.version)
@@ -73,15 +74,12 @@ class OpenDateRewriter:
         folder = f"{self._table_uri}/{PARTITION_COLUMN}={event_date.isoformat()}"
         sources = ", ".join(quoted(f"{self._table_uri}/{unquote(file.path)}") for file in files)
         columns = ", ".join(name for name in bronze_column_names() if name != PARTITION_COLUMN)
-        self._storage.builds_dir.mkdir(parents=True, exist_ok=True)  # what does not fit in memory spills there
         with open_session(self._storage, extensions=()) as session:
             session.execute("SET threads=1")
-            [(size, rows)] = session.execute(
-                f"""
-                select
-                    (select sum(total_uncompressed_size) from parquet_metadata([{sources}])),
-                    (select sum(num_rows) from parquet_file_metadata([{sources}]))
-                """
+            # What has no order of its own may lose it: only then DuckDB bounds a row group by its bytes.
+            session.execute("SET preserve_insertion_order=false")
+            [(expected,)] = session.execute(
+                f"select sum(num_rows)::bigint from parquet_file_metadata([{sources}])"
             ).fetchall()
             cursor = session.execute(
                 f"""
@@ -91,19 +89,16 @@ class OpenDateRewriter:
                     order by {", ".join(f"{name} nulls first" for name in REWRITE_ORDER)}
                 ) to {quoted(folder)} (
                     format parquet, compression zstd, compression_level 1, file_size_bytes {target_bytes},
-                    row_group_size {rows_of_a_group(int(size or 0), int(rows or 0))},
-                    filename_pattern 'part-{{uuid}}', append true, return_stats true
+                    row_group_size_bytes {ROW_GROUP_BYTES}, filename_pattern 'part-{{uuid}}', append true, return_stats true
                 )
                 """
             )
             names = [column[0] for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def rows_of_a_group(size: int, rows: int) -> int:
-    """As many rows as fill ROW_GROUP_BYTES, by `rows` that take `size` bytes before compression; in multiples that DuckDB works with."""
-    fitting = ROW_GROUP_BYTES * rows // size if size else MOST_ROWS
-    return max(LEAST_ROWS, min(MOST_ROWS, fitting // LEAST_ROWS * LEAST_ROWS))
+            written = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        count = sum(file["count"] for file in written)
+        if count != expected:
+            raise RewriteError(f"{event_date}: {count} rows were written of {expected}; bronze stays as it is")
+        return written
 
 
 def _stand_back() -> None:

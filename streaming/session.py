@@ -66,7 +66,7 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(settings.shuffle_partitions),
         # Re-planning between stages costs more than one-second batches can win by it.
         "spark.sql.adaptive.enabled": "false",
-        # Compaction has a pool of its own: first come, first served, a batch would wait for all its tasks.
+        # What commits beside the batches has a pool of its own: first come, first served, a batch would wait for its tasks.
         "spark.scheduler.mode": "FAIR",
         "spark.sql.streaming.numRecentProgressUpdates": "2",
         "spark.sql.ui.retainedExecutions": "2",
@@ -84,8 +84,6 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.databricks.delta.vacuum.logging.enabled": "false",
         # Or VACUUM ignores the hours that it is told, with a warning.
         "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
-        "spark.databricks.delta.optimize.maxFileSize": str(settings.compact_target_bytes),
-        "spark.databricks.delta.optimize.minFileSize": str(settings.compact_file_size_mb * 1024 * 1024),
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.hadoop.parquet.compression.codec.zstd.level": "1",
         "spark.hadoop.parquet.block.size": str(PARQUET_ROW_GROUP_BYTES),

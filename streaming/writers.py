@@ -55,7 +55,7 @@ def utc_now() -> datetime:
 
 
 class BronzeWriter:
-    """The only writer of bronze in this process."""
+    """The only one in this process who adds rows to bronze."""
 
     def __init__(
         self,

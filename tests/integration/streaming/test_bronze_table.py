@@ -4,16 +4,25 @@ import itertools
 import json
 import os
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
 from storage.bronze import latest_version
 from storage.bronze_files import BronzeFile, list_files
-from tests.integration.streaming.landing_bench import LandingBench, produce_events, read_broker, read_commits
+from streaming.commit_lock import CommitLock
+from streaming.errors import RewriteError
+from streaming.open_date_rewrite import OpenDateRewriter
+from streaming.rewrite_transaction import Committer
+from tests.integration.streaming.landing_bench import LandingBench, produce, produce_events, read_broker, read_commits
 
 pytestmark = pytest.mark.integration
 
@@ -240,6 +249,88 @@ def test_files_that_a_compaction_wrote_say_of_their_rows_what_is_true(bench: Lan
         assert (as_value(statistics["minValues"][name]), as_value(statistics["maxValues"][name])) == (least, greatest)
         assert statistics["nullCount"][name] == nulls
     assert rows == sorted(rows)
+
+
+class Miscounting:
+    """A DuckDB session that finds one row more in the sources than there is."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def execute(self, query: str) -> Any:
+        return self._session.execute(query.replace("sum(num_rows)", "sum(num_rows) + 1"))
+
+
+@contextmanager
+def miscounting(*arguments: Any, **options: Any) -> Iterator[Miscounting]:
+    from storage.duckdb_session import open_session
+
+    with open_session(*arguments, **options) as session:
+        yield Miscounting(session)
+
+
+def test_a_compaction_into_several_files_keeps_every_row_or_does_not_commit(
+    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storage.duckdb_session import open_session
+
+    monkeypatch.setattr("streaming.open_date_rewrite.ROW_GROUP_BYTES", 64 * 1024)
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    for _ in range(2):
+        produce_events(bootstrap, LIVE_TOPIC, 4_000)
+        produce(bootstrap, [(LIVE_TOPIC, b"u", b"{not json", None)] * 20)  # without a time
+        bench.land_all()
+    before, version = bench.read_bronze(), latest_version(bench.storage)
+    [(day, _)] = Counter(file.event_date for file in list_files(bench.storage)).most_common(1)
+    committer = Committer(CommitLock(bench.spark, bench.storage.bronze_uri))
+    rewriter = OpenDateRewriter(bench.spark, bench.storage, committer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("streaming.open_date_rewrite.open_session", miscounting)
+        with pytest.raises(RewriteError, match="rows were written"):
+            rewriter.rewrite(day, smaller_than=10**9, target_bytes=10_000)
+    assert latest_version(bench.storage) == version
+
+    rewrite = rewriter.rewrite(day, smaller_than=10**9, target_bytes=10_000)
+    assert rewrite.files_after > 2
+    assert bench.read_bronze() == before
+    added = [action["add"] for action in read_commits(bench.storage.bronze_uri)[-1]["actions"] if "add" in action]
+    assert len(added) == rewrite.files_after
+    with open_session(bench.storage) as session:
+        for add in added:
+            path = f"{bench.storage.bronze_uri}/{add['path']}"
+            order = "occurred_at, kafka_topic, kafka_partition, kafka_offset"
+            rows = session.execute(f"select {order} from read_parquet('{path}')").fetchall()
+            assert json.loads(add["stats"])["numRecords"] == len(rows)
+            assert rows == sorted(rows, key=lambda row: (row[0] is not None, row[0] or datetime.min, *row[1:]))
+
+
+def test_landing_goes_on_where_its_log_gets_no_checkpoint(bench: LandingBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def refuse(table: DeltaTable) -> None:
+        tried.append(table.version())
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(DeltaTable, "create_checkpoint", refuse)
+    monkeypatch.setattr("streaming.landing.COMMITS_PER_CHECKPOINT", 1)
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    landing = bench.start()
+    deadline = time.monotonic() + 60
+    for _ in range(2):
+        produce_events(bootstrap, LIVE_TOPIC, 10)
+        expected = read_broker(bootstrap)
+        while len(bench.read_bronze()) < len(expected):
+            assert time.monotonic() < deadline
+            landing.check()
+            time.sleep(0.1)
+        landing.check()
+    landing.check()
+    assert landing.stop()
+
+    assert tried
+    assert tried == sorted(set(tried)), "once for so many commits, not at every look"
+    assert bench.read_bronze() == read_broker(bootstrap)
 
 
 def schema_of(bench: LandingBench, file: BronzeFile) -> dict[str, str]:

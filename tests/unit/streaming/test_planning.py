@@ -11,7 +11,6 @@ from streaming.bronze_table import PartitionCount, landed_offsets
 from streaming.compaction import choose_date
 from streaming.errors import KafkaUnreachableError
 from streaming.kafka_topics import wait_for_topics
-from streaming.open_date_rewrite import rows_of_a_group
 from streaming.recovery import find_gaps
 from streaming.schemas import BRONZE_COLUMNS, STATISTICS_COLUMNS, bronze_column_names, bronze_ddl
 from streaming.session import spark_options
@@ -109,16 +108,3 @@ def test_waiting_for_kafka_is_bounded() -> None:
 
     with pytest.raises(KafkaUnreachableError, match=r"127\.0\.0\.1:1 is not ready"):
         wait_for_topics("127.0.0.1:1", ("t",), timeout_seconds=20, sleep=sleep, clock=lambda: now[0])
-
-
-@pytest.mark.parametrize(
-    ("size", "rows", "group"),
-    [
-        (0, 0, 122_880),
-        (290_000_000, 1_000_000, 114_688),  # 290 bytes each: 32 MiB of them, in vectors of 2,048
-        (1_000, 1_000, 122_880),
-        (20_000_000_000, 1_000_000, 2_048),
-    ],
-)
-def test_a_row_group_is_held_in_memory_and_bounded_by_bytes(size: int, rows: int, group: int) -> None:
-    assert rows_of_a_group(size, rows) == group
