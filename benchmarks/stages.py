@@ -6,11 +6,14 @@ publication. Reads Kafka, Delta's log and PostgreSQL; writes nothing.
 import json
 import statistics
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
 from sqlalchemy import Engine
 
+from storage.control import make_engine
 from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.settings import HotStoreSettings
 from storage.live.state import WINDOWS_QUERY, read_state
@@ -42,6 +45,8 @@ class Marks:
     def growth(self) -> float:
         """Seconds that the mean lag of the second half is above that of the first."""
         half = len(self.lags) // 2
+        if not half:
+            return 0.0
         return statistics.mean(self.lags[half:]) - statistics.mean(self.lags[:half])
 
     def newest(self) -> str:
@@ -71,7 +76,7 @@ class Stages:
         if now - self._noted_at < NOTE_SECONDS:
             return
         self._noted_at = now
-        ends = read_end_offsets(self.settings, (self.settings.live_topic,)).get(self.settings.live_topic, {})
+        ends = read_end_offsets(self.settings, (self.settings.live_topic,))[self.settings.live_topic]
         for marks in self.named().values():
             marks.pending.append((now, ends))
 
@@ -92,6 +97,13 @@ class Stages:
             )
             self.hot.cover({part: end - 1 for part, end in group.committed().items()}, time.monotonic())
 
+    def watch(self, is_over: Callable[[], bool]) -> None:
+        """Notes and looks until it is over."""
+        while not is_over():
+            self.note()
+            self.look()
+            time.sleep(LOOK_SECONDS)
+
     def drain(self, seconds: float) -> None:
         """Waits until all marks are covered; what is not by then counts with the time waited."""
         deadline = time.monotonic() + seconds
@@ -101,6 +113,16 @@ class Stages:
         for marks in self.named().values():
             marks.lags += [time.monotonic() - moment for moment, _ in marks.pending]
             marks.pending.clear()
+
+
+@contextmanager
+def watched_stages(settings: StorageSettings) -> Iterator[Stages]:
+    """The stages of a platform."""
+    engine = make_engine(settings, pool_size=1)
+    try:
+        yield Stages(settings, engine)
+    finally:
+        engine.dispose()
 
 
 def landed(settings: StorageSettings) -> Offsets:

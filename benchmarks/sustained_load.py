@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,9 +20,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.figures import report
-from benchmarks.stages import LOOK_SECONDS, Stages, percentile
+from benchmarks.stages import Stages, percentile, watched_stages
 from local_stack.settings import StackSettings
-from storage.control import make_engine
 from tests.e2e.stack import Stack, free_port_offset
 
 BATCH = 500
@@ -71,14 +69,6 @@ def is_taken(client: httpx.Client, body: bytes) -> bool:
         return False
 
 
-def watch(stages: Stages, is_over: Callable[[], bool]) -> None:
-    """Notes and closes marks about twice a second until it is over."""
-    while not is_over():
-        stages.note()
-        stages.look()
-        time.sleep(LOOK_SECONDS)
-
-
 def main() -> int:
     """All figures; exit 1 when one misses its limit."""
     rate, seconds = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) == 3 else (5000, 180)
@@ -98,16 +88,15 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
     send(stack, "warm", rate, 10, warm_up)
     stack.settle(300)
     send(stack, "warm-again", rate, 20, warm_up)
-    engine = make_engine(stack.storage_settings(), pool_size=1)
-    stages = Stages(stack.storage_settings(), engine)
     answers: list[float] = []
     before = visible_counts(stack)
-    sender = threading.Thread(target=send, args=(stack, "load", rate, seconds, answers))
+    # It repeats what is not answered: it must not outlive a run that fails.
+    sender = threading.Thread(target=send, args=(stack, "load", rate, seconds, answers), daemon=True)
     sender.start()
     memory: list[float] = []
     deadline = time.monotonic() + seconds + GOLD_DRAIN_SECONDS
 
-    def is_over() -> bool:
+    def is_over(stages: Stages) -> bool:
         if len(memory) * 20 < time.monotonic() - (deadline - seconds - GOLD_DRAIN_SECONDS):
             memory.append(stack.status()["memory_mebibytes"] / 1024)
             behind = ", ".join(f"{name} {marks.newest()}" for name, marks in stages.named().items())
@@ -116,10 +105,10 @@ def measure(stack: Stack, rate: int, seconds: int) -> int:
             return True
         return time.monotonic() > deadline
 
-    watch(stages, is_over)
-    sender.join()
-    stages.drain(GOLD_DRAIN_SECONDS)
-    engine.dispose()
+    with watched_stages(stack.storage_settings()) as stages:
+        stages.watch(lambda: is_over(stages))
+        sender.join()
+        stages.drain(GOLD_DRAIN_SECONDS)
     stack.settle(300)
     verdict = stack.verify()
     visible = {bound: count - before.get(bound, 0.0) for bound, count in visible_counts(stack).items()}

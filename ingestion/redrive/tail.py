@@ -63,17 +63,20 @@ class KafkaTail:
     def redriven_since(self, topic: str, starts: Offsets) -> Iterator[Found]:
         """See TopicTail. Offsets that Kafka has let go of are passed over: what lay there has landed and is published."""
         left: Offsets = {}
+        missing = 0
         places = []
         for partition, (first, end) in self._ranges(topic).items():
             start = max(first, starts.get(partition, 0))
             if start < end:
                 left[partition] = end
+                missing += end - start
                 places.append(TopicPartition(topic, partition, start))
         consumer = self._consumer()
         try:
             consumer.assign(places)
             while left:
-                messages = consumer.consume(_BATCH_RECORDS, timeout=_TIMEOUT_SECONDS)
+                # No more than there are: for what does not come it would wait until the time is over.
+                messages = consumer.consume(min(_BATCH_RECORDS, max(1, missing)), timeout=_TIMEOUT_SECONDS)
                 if not messages:
                     raise RedriveStoppedError(f"Kafka gives no record of {topic}; start the redrive again")
                 for message in messages:
@@ -83,6 +86,7 @@ class KafkaTail:
                     found = _found(message.headers() or ())
                     if found is not None:
                         yield found
+                    missing -= offset < left.get(number, 0)
                     if offset + 1 >= left.get(number, 0):
                         left.pop(number, None)
         finally:

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Of the machine's memory; only what is used counts. Fifty kills of each take some millions of events.
-SIZE = "50%"
+import psutil
+
+# At least what `tidemark up` asks for, and half of the memory where that is more: fifty kills of each take some millions of events.
+# Only what is used counts.
+SIZE = str(max(6 * 1024**3, psutil.virtual_memory().total // 2))
 _FILL_TRIES = 50
 
 
