@@ -7,6 +7,9 @@ FAULT_ROUNDS ?= 50
 FAULT_SEED ?= 1
 TEST_PROCESSES ?= 2 # tests that share servers stay in one process (tests/fixtures/shares.py); 0: all in one, in order
 
+# Compiled test modules are kept: collection would compile 25,000 lines again in every process.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo up down check test test-slow fuzz faults bench docs features lock clean
 
 setup:  ## the virtual environment from the lock, the jars, and what makes Spark start sooner

@@ -61,7 +61,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[HotStore]:
     found.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker of its own: a new group reads all that is there, and counts it."""
     with running_broker(tmp_path_factory.mktemp("hot_store_broker")) as address:

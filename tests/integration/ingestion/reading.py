@@ -31,10 +31,13 @@ def read_all(bootstrap: str, topic: str, keep: Callable[[Landed], bool] = lambda
         left = {number: end for number, end in ends.items() if end}
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
         found: list[Landed] = []
+        missing = sum(ends.values())
         while left:
-            for message in consumer.consume(10_000, timeout=1.0):
+            # For more than there are it would wait until the time is over.
+            for message in consumer.consume(min(10_000, max(1, missing)), timeout=1.0):
                 assert message.error() is None, message.error()
                 number, offset = message.partition(), message.offset()
+                missing -= offset < ends[number]
                 headers = {name: (value or b"").decode() for name, value in message.headers() or []}
                 found.append(Landed(topic, number, offset, message.key(), message.value(), headers))
                 if offset + 1 >= ends[number]:

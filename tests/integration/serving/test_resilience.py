@@ -101,7 +101,7 @@ class KillableServer:
 
     def start(self) -> None:
         self._server.initialise()
-        argv = child.wrap(self._server.command(), DEATH_SIGNAL, unprivileged_user())
+        argv = child.wrap(self._server.command(fast=True), DEATH_SIGNAL, unprivileged_user())
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
         )
@@ -117,7 +117,7 @@ class KillableServer:
 
 
 @contextmanager
-def killable_lake(folder: Path) -> Iterator[tuple[KillableServer, LakeWriter]]:
+def killable_lake(folder: Path, extensions_dir: Path) -> Iterator[tuple[KillableServer, LakeWriter]]:
     """A lake on such a server."""
     server = KillableServer(folder)
     server.start()
@@ -127,7 +127,7 @@ def killable_lake(folder: Path) -> Iterator[tuple[KillableServer, LakeWriter]]:
             bronze_uri=str(folder / "bronze"),
             lake_uri=str(folder / "lake"),
             builds_dir=folder / "builds",
-            extensions_dir=folder / "extensions",
+            extensions_dir=extensions_dir,
         )
         migrate(settings)
         create_missing_tables(settings)
@@ -137,9 +137,9 @@ def killable_lake(folder: Path) -> Iterator[tuple[KillableServer, LakeWriter]]:
         server.remove()
 
 
-def test_a_killed_database_is_503_at_once_and_heals_by_itself(tmp_path: Path) -> None:
+def test_a_killed_database_is_503_at_once_and_heals_by_itself(tmp_path: Path, extensions_dir: Path) -> None:
     path = "/api/v1/analytics/platforms"
-    with killable_lake(tmp_path) as (server, lake):
+    with killable_lake(tmp_path, extensions_dir) as (server, lake):
         lake.publish([Event(NOW - timedelta(hours=1))])
         with open_client(lake.settings) as client:
             before = client.get(path)
@@ -165,8 +165,8 @@ def test_a_killed_database_is_503_at_once_and_heals_by_itself(tmp_path: Path) ->
             wait_until(lambda: client.get(path).json()["publication"] == 2, "the new publication", 10)
 
 
-def test_an_app_that_starts_before_the_database_works_when_it_comes(tmp_path: Path) -> None:
-    with killable_lake(tmp_path) as (server, lake):
+def test_an_app_that_starts_before_the_database_works_when_it_comes(tmp_path: Path, extensions_dir: Path) -> None:
+    with killable_lake(tmp_path, extensions_dir) as (server, lake):
         lake.publish([Event(NOW - timedelta(hours=1))])
         server.kill()
         with open_client(lake.settings) as client:

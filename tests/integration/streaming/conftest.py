@@ -65,9 +65,21 @@ def landing_storage(landing_bootstrap: str, extensions_dir: Path, tmp_path: Path
     """An own bronze over the shared broker."""
     return StorageSettings(
         bronze_uri=str(tmp_path / "bronze" / "events"),
+        builds_dir=tmp_path / "builds",
         kafka_bootstrap_servers=landing_bootstrap,
         extensions_dir=extensions_dir,
     )
+
+
+@pytest.fixture
+def own_topics(landing_storage: StorageSettings) -> StorageSettings:
+    """Topics of the test's own: the many records of a driver's test need not be landed by every test after it."""
+    mark = uuid4().hex[:8]
+    own = landing_storage.model_copy(
+        update={f"{role}_topic": f"{role}.{mark}" for role in ("live", "import", "dead_letter", "downloads")}
+    )
+    create_topics(own.kafka_bootstrap_servers, own.topics.specs)
+    return own
 
 
 @pytest.fixture

@@ -109,8 +109,9 @@ def read_broker(bootstrap: str, topics: tuple[str, ...] = ()) -> list[Record]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in ends])
     records: list[Record] = []
-    while len(records) < sum(ends.values()):
-        for message in consumer.consume(5_000, timeout=5):
+    # For more than are left `consume` would wait until the time is over.
+    while left := sum(ends.values()) - len(records):
+        for message in consumer.consume(min(5_000, left), timeout=5):
             assert message.error() is None
             place = (message.topic(), message.partition(), message.offset())
             records.append(Record(*place, message.key(), message.value(), tuple(message.headers() or ())))

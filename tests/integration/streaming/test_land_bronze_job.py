@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deltalake import DeltaTable
 
-from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
 from storage.control.engine import make_engine
 from storage.control.heartbeats import read_all
-from storage.settings import StorageSettings
+from storage.settings import TOPIC_VARIABLES, StorageSettings
 from streaming.settings import StreamingSettings
 from tests.integration.streaming.landing_bench import produce_events, read_broker, read_bronze, read_stamps
 
@@ -74,6 +74,7 @@ def make_environment(storage: StorageSettings, settings: StreamingSettings, data
     return {
         **os.environ,
         "TIDEMARK_KAFKA_BOOTSTRAP_SERVERS": storage.kafka_bootstrap_servers,
+        **{TOPIC_VARIABLES[role]: name for role, name in storage.topics.by_role.items()},
         "TIDEMARK_STORAGE_BRONZE_URI": storage.bronze_uri,
         "TIDEMARK_STORAGE_DATABASE_URL": database_url,
         "TIDEMARK_STREAMING_JARS": settings.jars,
@@ -91,6 +92,12 @@ def make_environment(storage: StorageSettings, settings: StreamingSettings, data
 
 def count_commits(bronze_uri: str) -> int:
     return len(list(Path(bronze_uri, "_delta_log").glob("*.json")))
+
+
+def count_rows(bronze_uri: str) -> int:
+    """By the statistics of its live files."""
+    actions = DeltaTable(bronze_uri).get_add_actions(flatten=True)
+    return sum(actions.column(actions.schema.names.index("num_records")).to_pylist())
 
 
 def wait_for(condition, driver: Driver) -> None:
@@ -111,13 +118,13 @@ def is_gone(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def driver(
-    landing_storage: StorageSettings,
+    own_topics: StorageSettings,
     base_settings: StreamingSettings,
     storage_settings: StorageSettings,
     tmp_path: Path,
 ) -> Iterator[Driver]:
     settings = base_settings.model_copy(update={"checkpoint_dir": str(tmp_path / "checkpoints")})
-    environment = make_environment(landing_storage, settings, storage_settings.database_url)
+    environment = make_environment(own_topics, settings, storage_settings.database_url)
     driver = Driver(environment, tmp_path / "driver.log")
     yield driver
     if driver.process is not None and driver.process.poll() is None:
@@ -128,13 +135,13 @@ def driver(
 @pytest.mark.feature("S0-10", "S1-10")
 @pytest.mark.timeout(900)
 def test_kills_stops_and_a_lost_checkpoint_leave_every_offset_exactly_once(
-    driver: Driver, landing_storage: StorageSettings, storage_settings: StorageSettings, tmp_path: Path
+    driver: Driver, own_topics: StorageSettings, storage_settings: StorageSettings, tmp_path: Path
 ) -> None:
-    bootstrap, bronze_uri = landing_storage.kafka_bootstrap_servers, landing_storage.bronze_uri
+    bootstrap, bronze_uri = own_topics.kafka_bootstrap_servers, own_topics.bronze_uri
 
     for kill in range(KILLS):
-        produce_events(bootstrap, LIVE_TOPIC, 6_000)
-        produce_events(bootstrap, IMPORT_TOPIC, 4_000, days=3)
+        produce_events(bootstrap, own_topics.live_topic, 6_000)
+        produce_events(bootstrap, own_topics.import_topic, 4_000, days=3)
         before = count_commits(bronze_uri)
         driver.start()
         wait_for(lambda before=before: count_commits(bronze_uri) > before + 1, driver)
@@ -162,7 +169,7 @@ def test_kills_stops_and_a_lost_checkpoint_leave_every_offset_exactly_once(
     [beat] = [beat for beat in read_all(engine) if beat.name == "land_bronze"]
     engine.dispose()
     assert beat.details["state"] == "stopping"
-    assert set(beat.details["lag"]) == {"events.raw.v1", "events.dlq.v1", "events.import.v1"}
+    assert set(beat.details["lag"]) == set(own_topics.topics.landed)
 
     # A lost checkpoint: refused with its own exit code and the remedy, then recovered.
     shutil.rmtree(tmp_path / "checkpoints")
@@ -180,10 +187,10 @@ def test_kills_stops_and_a_lost_checkpoint_leave_every_offset_exactly_once(
     assert recovered.returncode == 0, recovered.stderr
     assert json.loads(recovered.stdout)["performed"] is True
 
-    produce_events(bootstrap, LIVE_TOPIC, 100)
-    expected = read_broker(bootstrap)
+    produce_events(bootstrap, own_topics.live_topic, 100)
+    expected = read_broker(bootstrap, own_topics.topics.landed)
     driver.start()
-    wait_for(lambda: count_commits(bronze_uri) > 0 and len(read_bronze(bronze_uri)) >= len(expected), driver)
+    wait_for(lambda: count_commits(bronze_uri) > 0 and count_rows(bronze_uri) >= len(expected), driver)
     driver.process.send_signal(signal.SIGTERM)
     assert driver.wait() == 0, driver.read_log()
 

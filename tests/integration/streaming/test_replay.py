@@ -51,8 +51,9 @@ def test_any_range_of_offsets_is_read_again_as_landing_read_it(bench: LandingBen
     ranges = find_offsets(bootstrap, [LIVE_TOPIC, IMPORT_TOPIC], first)
     day = read_offsets(bench.spark, bench.storage, ranges, wanted)
     condition = f"event_date = date '{first:%Y-%m-%d}' and app_id = 'app-1' and event_type = 'click'"
-    assert rows(day) == rows(landed, condition)
-    assert rows(day), "the day must have records, or this proves nothing"
+    found = rows(day)
+    assert found == rows(landed, condition)
+    assert found, "the day must have records, or this proves nothing"
     assert find_offsets(bootstrap, [LIVE_TOPIC], now + DAY) == []
     assert len(read_commits(bench.storage.bronze_uri)) == commits, "live bronze is not touched"
 
