@@ -101,7 +101,7 @@ class KillableServer:
 
     def start(self) -> None:
         self._server.initialise()
-        argv = child.wrap(self._server.command(fast=True), DEATH_SIGNAL, unprivileged_user())
+        argv = child.wrap(self._server.command(), DEATH_SIGNAL, unprivileged_user())
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
         )
