@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ingestion.schema_registry.service import SchemaRegistry
 from ingestion.schema_registry.store import PostgresRegistryStore
 from platform_assets.build import Builder, Outcome
 from platform_assets.windows import Window
+from storage.control.hours import mark_failed
 from storage.lake import open_lake
 from storage.settings import StorageSettings
 from storage.tracing.way import trace
@@ -159,6 +160,18 @@ def test_hours_whose_publication_was_not_noted_to_its_end_are_built_whole(lakeho
     after = tick(lakehouse, world, [engagement(3, user="u3")])
     assert not after.plan.cutoffs
     assert tick(lakehouse, world, [engagement(4, user="u4")]).plan.cutoffs
+    report = world.verify()
+    assert report.ok, report.failed
+
+
+def test_an_hour_grows_after_a_broken_build_and_is_built_whole_after_a_refused_one(lakehouse: Lakehouse) -> None:
+    world = World(lakehouse.settings, lakehouse.engine)
+    tick(lakehouse, world, [engagement(0), engagement(1, user="u2")])
+    mark_failed(lakehouse.engine, [HOUR], "model int_published_records", "run", datetime.now(UTC))
+    assert tick(lakehouse, world, [engagement(2)]).plan.cutoffs
+    world.land(engagement(3, user="u3"))
+    mark_failed(lakehouse.engine, [HOUR], "check events_rows_are_valid (key)", "run", datetime.now(UTC))
+    assert not tick(lakehouse, world, [engagement(4)]).plan.cutoffs
     report = world.verify()
     assert report.ok, report.failed
 
