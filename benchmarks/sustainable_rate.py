@@ -3,10 +3,9 @@
 Everything runs: API, broker, landing, live windows, hot store, builds, readers' API. A rate is kept when batches are acknowledged within
 a second of being due (95 % of them), no stage falls behind (the mean lag of the second half of the events is above that of the first by
 no more than GROWTH_SECONDS), and everything is landed, in the hot store, counted and published PUBLISHED_SECONDS after the last event.
-Ingestion alone: the same batches as fast as they
-are answered, with landing, windows, hot store and Dagster stopped (SIGSTOP), so that the two have the same broker. Rates are halved by
-their ratio, from FLOOR to ingestion alone. Prints one JSON line, 0 when no rate that was tried was kept; the goal is a quarter. Nothing
-may be lost at any rate: `tidemark verify` at the end.
+Ingestion alone: the same batches as fast as they are answered, with landing, windows, hot store and Dagster stopped (SIGSTOP), so that
+the two have the same broker. The bisection is geometric, from FLOOR to ingestion alone. Prints one JSON line, 0 when no rate that was
+tried was kept; the goal is a quarter. Nothing may be lost at any rate: `tidemark verify` at the end.
 
 Environment: TIDEMARK_BENCH_SECONDS of each try (default 60), TIDEMARK_BENCH_TRIES (default 5).
 """

@@ -3,8 +3,8 @@
 It opens Kafka, PostgreSQL, bronze and the lake for reading, takes no lock, and may run beside everything else.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,16 +86,11 @@ def _read_schemas(settings: StorageSettings) -> dict[int, str]:
         engine.dispose()
 
 
-@contextmanager
-def _session(settings: StorageSettings, pinned: scope.Scope) -> Iterator[duckdb.DuckDBPyConnection]:
+def _session(settings: StorageSettings, pinned: scope.Scope) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     """DuckDB with the lake at the pinned publication, when there is one."""
-    opened = (
-        open_session(settings)
-        if pinned.publication is None
-        else lake.open_lake(settings, snapshot_id=pinned.publication.snapshot_id)
-    )
-    with opened as session:
-        yield session
+    if pinned.publication is None:
+        return open_session(settings)
+    return lake.open_lake(settings, snapshot_id=pinned.publication.snapshot_id)
 
 
 def _check_landing(
