@@ -69,8 +69,10 @@ class BuildPlan:
         }
 
     def dbt_arguments(self) -> list[str]:
-        """`dbt build` for the window. Unit tests belong to `make test`, not to production."""
+        """`dbt build` for the window. Unit tests belong to `make test`, not to production; a log file of all that dbt thinks to nobody."""
         return [
+            "--log-level-file",
+            "none",
             "build",
             "--event-time-start",
             f"{self.window.start:%Y-%m-%dT%H:%M:%S}",

@@ -23,6 +23,7 @@ from typing import Any
 
 from local_stack.fork_server import client
 from local_stack.fork_server.client import SIGNAL_EXIT_BASE, ForkServerError, receive, send
+from local_stack.fork_server.dbt_code import generate_dbt_code
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
 # What a client may start: the console scripts of the environment.
@@ -281,6 +282,7 @@ def preload() -> None:
     from platform_assets.definitions import defs
 
     defs.get_repository_def().get_all_jobs()
+    generate_dbt_code(PROJECT_ROOT / "dbt_project")
     if threading.active_count() > 1 or count_threads() > 1:
         sys.exit(
             f"fork server: one of {', '.join(PRELOADED)} starts a thread when it is imported; forks would not have it"

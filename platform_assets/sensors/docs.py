@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from platform_assets.build import newest_build
 from platform_assets.code_version import read_code_version
@@ -16,6 +17,8 @@ DOCS = "docs"
 # Above the builds: with events arriving without a pause there is always one that waits, and this run comes once per code version.
 PRIORITY = "20"
 PATIENCE = timedelta(seconds=60)
+# What failed once is likely to fail again, and costs some 40 s of a processor each time.
+RETRY_AFTER = timedelta(minutes=5)
 
 
 @dg.sensor(
@@ -25,7 +28,7 @@ PATIENCE = timedelta(seconds=60)
     description="The dbt project's version: requests new docs once per change, after the first build.",
 )
 def dbt_project_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """One request per code version; a missing site is asked for again after a failure by changing the run key with the build.
+    """One request per code version; after a failure another one later, told from the first by the build that it reads.
 
     Older dirty hours go first, for a minute: late events may make hours dirty for ever. The cursor says which version waits since when.
     """
@@ -47,10 +50,24 @@ def dbt_project_sensor(context: dg.SensorEvaluationContext, warehouse: Warehouse
     cursor = f"{version} {since.isoformat()}"
     if now - since < PATIENCE and any(not is_current(hour.hour, now) for hour in list_dirty(warehouse.engine)):
         return _skip("Publishing comes first: older hours are dirty.", cursor)
+    if _has_just_failed(context.instance, version, now):
+        return _skip(f"The last run for this code failed; the next one comes {RETRY_AFTER} after it.", cursor)
     request = dg.RunRequest(
         run_key=f"{version}:{build.parent.name}", tags={LANE_TAG: DOCS, "dagster/priority": PRIORITY}
     )
     return dg.SensorResult(run_requests=[request], cursor=cursor)
+
+
+def _has_just_failed(instance: dg.DagsterInstance, version: str, now: datetime) -> bool:
+    failed = instance.get_run_records(
+        dg.RunsFilter(tags={LANE_TAG: DOCS}, statuses=[dg.DagsterRunStatus.FAILURE]), limit=1
+    )
+    return any(
+        record.dagster_run.tags.get(RUN_KEY_TAG, "").startswith(f"{version}:")
+        and record.end_time is not None
+        and now.timestamp() - record.end_time < RETRY_AFTER.total_seconds()
+        for record in failed
+    )
 
 
 def _skip(reason: str, cursor: str | None) -> dg.SensorResult:

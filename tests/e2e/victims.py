@@ -6,6 +6,8 @@ from contextlib import suppress
 
 import psutil
 
+from platform_assets.priority import NICENESS
+
 # Killed alone, their children would go on for a moment: the JVM of a driver, the backends of PostgreSQL.
 WITH_CHILDREN = ("land_bronze", "realtime_windows", "postgres")
 
@@ -36,10 +38,10 @@ def send_signal(pid: int, number: signal.Signals) -> None:
 
 
 def find_run(fork_server_pid: int) -> int | None:
-    """A Dagster run in progress: a child of the fork server."""
+    """A run in progress that publishes: a child of the fork server that does not stand back, as docs and compactions do."""
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(fork_server_pid).children():
             with suppress(psutil.NoSuchProcess):
-                if child.name() == "dagster":
+                if child.name() == "dagster" and child.nice() < NICENESS:
                     return int(child.pid)
     return None

@@ -1,7 +1,8 @@
 """The nemesis: what is done to a running stack, in a seeded order, each fault healed before the next one.
 
-A fault ends when its target is back: a new process that is ready, or for a Dagster run the next publication. The time that takes is
-measured from the signal.
+A fault ends when its target is back and everything is ready. A killed service is back as a new process that is ready; a killed run when
+another one publishes in its place, and how long it took until there was a publication is noted beside it. What is paused, or dies at a
+point of a run, is back with the next publication. Times are measured from the signal.
 """
 
 import random
@@ -55,16 +56,28 @@ class Fault:
 
 @dataclass(frozen=True)
 class Injected:
-    """A fault that was done: when, in seconds from the start, and how long until its target was back."""
+    """A fault that was done: when, in seconds from the start, and how long until its target was back.
+
+    `published_seconds`: of a killed run, how long until the next publication.
+    """
 
     kind: str
     target: str
     at_seconds: float
     recovery_seconds: float
+    published_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """When a fault was done, and when its target was back, where that is not when everything is ready."""
+
+    signalled: float
+    back: float | None = None
 
 
 def make_schedule(seed: int, rounds: int, *, disk: bool = False) -> list[Fault]:
@@ -109,17 +122,21 @@ class Nemesis:
         for number, fault in enumerate(schedule, 1):
             at = time.monotonic()
             do = {"kill": self._kill, "pause": self._pause, "crash": self._crash, "fill": self._fill}[fault.kind]
-            signalled = do(fault.target)
+            done = do(fault.target)
             wait_until(self._is_whole, RECOVERY_SECONDS, f"everything ready after {fault}", _POLL_SECONDS)
-            seconds = time.monotonic() - signalled
-            self.injected.append(Injected(fault.kind, fault.target, round(at - self._started, 1), round(seconds, 1)))
+            whole = time.monotonic() - done.signalled
+            back = whole if done.back is None else done.back - done.signalled
+            published = None if done.back is None else round(whole, 1)
+            self.injected.append(
+                Injected(fault.kind, fault.target, round(at - self._started, 1), round(back, 1), published)
+            )
             self._progress(
-                f"{number} of {len(schedule)}: {fault.kind} {fault.target}, all ready again after {seconds:.1f} s"
+                f"{number} of {len(schedule)}: {fault.kind} {fault.target}, back after {back:.1f} s, all ready after {whole:.1f} s"
             )
 
-    def _kill(self, target: str) -> float:
+    def _kill(self, target: str) -> _Done:
         if target == RUN:
-            return self._end_run(signal.SIGKILL)
+            return self._kill_run()
         pid = self._service(target).pid
         assert pid is not None
         signalled = time.monotonic()
@@ -130,33 +147,41 @@ class Nemesis:
             f"{target} has a new process",
             _POLL_SECONDS,
         )
-        return signalled
+        return _Done(signalled)
 
-    def _end_run(self, number: signal.Signals) -> float:
-        before = self._note_publication()
-        pid = wait_until(self._find_run, REACH_SECONDS, "a run is in progress", _POLL_SECONDS)
+    def _kill_run(self) -> _Done:
+        before, pid = self._note_publication(), self._wait_for_run()
         signalled = time.monotonic()
-        signal_tree(pid, number)
-        if number == signal.SIGSTOP:
-            time.sleep(PAUSE_SECONDS)
-            signal_tree(pid, signal.SIGCONT)
-            signalled = time.monotonic()
+        signal_tree(pid, signal.SIGKILL)
+        wait_until(
+            lambda: self._find_run() not in (None, pid), RECOVERY_SECONDS, "another run publishes", _POLL_SECONDS
+        )
+        back = time.monotonic()
         self._wait_for_publication(before + 1)
-        return signalled
+        return _Done(signalled, back)
 
-    def _pause(self, target: str) -> float:
-        """The time of SIGCONT. The supervisor may have ended the silent process meanwhile: then the new one counts."""
+    def _pause_run(self) -> _Done:
+        before, pid = self._note_publication(), self._wait_for_run()
+        signal_tree(pid, signal.SIGSTOP)
+        time.sleep(PAUSE_SECONDS)
+        signal_tree(pid, signal.SIGCONT)
+        continued = time.monotonic()
+        self._wait_for_publication(before + 1)
+        return _Done(continued)
+
+    def _pause(self, target: str) -> _Done:
+        """Done with SIGCONT. The supervisor may have ended the silent process meanwhile: then the new one counts."""
         if target == RUN:
-            return self._end_run(signal.SIGSTOP)
+            return self._pause_run()
         pid = self._service(target).pid
         assert pid is not None
         signal_tree(pid, signal.SIGSTOP)
         time.sleep(PAUSE_SECONDS)
         signal_tree(pid, signal.SIGCONT)
-        return time.monotonic()
+        return _Done(time.monotonic())
 
-    def _fill(self, _: str) -> float:
-        """The time at which there is room again. Whatever could not write may have died, and more than once."""
+    def _fill(self, _: str) -> _Done:
+        """Done when there is room again. Whatever could not write may have died, and more than once."""
         assert self._disk is not None, "the stack has no disk of its own"
         self._disk.fill()
         time.sleep(PAUSE_SECONDS)
@@ -168,9 +193,9 @@ class Nemesis:
             RECOVERY_SECONDS,
             "everything ready and a publication after the disk was full",
         )
-        return freed
+        return _Done(freed)
 
-    def _crash(self, target: str) -> float:
+    def _crash(self, target: str) -> _Done:
         armed = self._crash_points_dir / target
         before = {name: status.pid for name, status in self._services().items()}
         publication = self._note_publication()
@@ -187,7 +212,7 @@ class Nemesis:
         else:
             is_committed = target in (CrashPoint.PUBLICATION_COMMITTED, CrashPoint.RUN_MARKED)
             self._wait_for_publication(publication + (2 if is_committed else 1))
-        return signalled
+        return _Done(signalled)
 
     def _services(self) -> dict[str, ProcessStatus]:
         return {item.name: item for item in read_status(self._settings).processes if not item.is_task}
@@ -198,6 +223,9 @@ class Nemesis:
     def _is_whole(self) -> bool:
         services = self._services()
         return bool(services) and all(item.state == "ready" for item in services.values())
+
+    def _wait_for_run(self) -> int:
+        return int(wait_until(self._find_run, REACH_SECONDS, "a run is in progress", _POLL_SECONDS))
 
     def _find_run(self) -> int | None:
         pid = self._service("fork_server").pid

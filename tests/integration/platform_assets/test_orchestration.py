@@ -8,14 +8,16 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from platform_assets.assets import maintenance
 from platform_assets.assets.warehouse import PUBLISHED_TAG
+from platform_assets.code_version import read_code_version
 from platform_assets.definitions import defs
 from platform_assets.resources.definitions import make_resources
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.dirty_hours import LANE_TAG, bronze_arrivals_sensor, late_arrivals_sensor
-from platform_assets.sensors.docs import PATIENCE, dbt_project_sensor
+from platform_assets.sensors.docs import PATIENCE, RETRY_AFTER, dbt_project_sensor
 from storage import publication_state, publications
 from storage.control.hours import list_dirty
 from storage.settings import StorageSettings
@@ -251,3 +253,31 @@ def test_docs_wait_for_older_hours_but_not_for_ever_and_are_asked_for_once(
     unfinished = dg.DagsterRun("docs", run_id=str(uuid4()), tags={LANE_TAG: "docs"}, status=dg.DagsterRunStatus.STARTED)
     instance.add_run(unfinished)
     assert not tick(dbt_project_sensor, instance, warehouse, asked.cursor).run_requests
+
+
+@pytest.mark.parametrize(
+    ("failed_version", "ago", "is_asked"),
+    [
+        ("this", RETRY_AFTER - timedelta(seconds=30), False),
+        ("this", RETRY_AFTER + timedelta(seconds=30), True),
+        ("another", timedelta(), True),
+    ],
+)
+def test_docs_that_failed_are_asked_for_again_some_minutes_later_or_by_other_code(
+    lakehouse: Lakehouse,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failed_version: str,
+    ago: timedelta,
+    is_asked: bool,
+) -> None:
+    monkeypatch.setenv("TIDEMARK_PLATFORM_DOCS_DIR", str(tmp_path / "docs"))
+    (lakehouse.settings.builds_dir / "one").mkdir(parents=True)
+    (lakehouse.settings.builds_dir / "one" / "build.duckdb").touch()
+    version = read_code_version() if failed_version == "this" else failed_version
+    tags = {LANE_TAG: "docs", RUN_KEY_TAG: f"{version}:zero"}
+    instance.add_run(dg.DagsterRun("docs", run_id=(run_id := str(uuid4())), tags=tags))
+    failed = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "docs", message="planted")
+    instance.run_storage.handle_run_event(run_id, failed, datetime.now(UTC) - ago)
+    assert bool(tick(dbt_project_sensor, instance, WarehouseResource()).run_requests) == is_asked
