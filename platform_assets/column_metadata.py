@@ -6,19 +6,24 @@ docs run finds them, once per code version, and builds attach what it found.
 
 import json
 import os
-from collections.abc import Iterable
-from contextlib import chdir
+from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._check import CheckError
 from dagster._serdes import deserialize_value, serialize_value
 from dagster_dbt import DbtCliInvocation
+from dagster_dbt.core import dbt_cli_event
 from dagster_dbt.core.dbt_event_iterator import DbtEventIterator
 from dagster_shared.serdes.errors import DeserializationError
 
 from platform_assets.resources.dbt import OfflineDbtCliResource
+
+if TYPE_CHECKING:
+    from sqlglot.lineage import Node
+    from sqlglot.schema import Schema
 
 KEPT = ("dagster/column_schema", "dagster/column_lineage")
 ByAsset = dict[dg.AssetKey, dict[str, Any]]
@@ -66,8 +71,30 @@ def find_columns(dbt: OfflineDbtCliResource, arguments: list[str], invocation: D
         if node["resource_type"] == "model"
     ]
     # Its threads step into the project's folder and back, each on its own: whichever is last may leave the process in there.
-    with chdir(Path.cwd()):
+    with chdir(Path.cwd()), _each_statement_once():
         return list(DbtEventIterator(iter(tables), invocation).fetch_column_metadata())
+
+
+@contextmanager
+def _each_statement_once() -> Iterator[None]:
+    """dagster-dbt asks sqlglot for one column after the other, which parses and qualifies the whole statement for each of them.
+
+    In this block a statement is looked at once, for all its columns (decision 40).
+    """
+    library: Any = dbt_cli_event
+    of_all = library.lineage
+    known: dict[str, dict[str, Node]] = {}
+
+    def of_one(column: str, sql: str, schema: "Schema", dialect: str) -> "Node":
+        if sql not in known:
+            known[sql] = of_all(None, sql, schema, dialect=dialect)
+        return known[sql][column]
+
+    library.lineage = of_one
+    try:
+        yield
+    finally:
+        library.lineage = of_all
 
 
 def _unpack(entries: dict[str, str]) -> dict[str, Any]:

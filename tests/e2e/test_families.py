@@ -1,4 +1,7 @@
-"""Every family of events, by each of its ways in, from HTTP to a publication that the checker agrees with."""
+"""Every family of events, by each of its ways in, from HTTP to a publication that the checker agrees with.
+
+The shared stack runs on topics of other names: events go by them all the way, and no other topic exists.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -8,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.e2e.conftest import TOPICS
 from tests.e2e.stack import Stack, wait_until
 from tests.unit.ingestion.builders import comment, download, engagement, generic, product
 
@@ -27,7 +31,7 @@ def events_of_now() -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.feature("S0-2", "S2-1")
+@pytest.mark.feature("S0-2", "S0-4", "S2-1", "S2-14")
 def test_every_family_is_published_once(running_stack: Stack) -> None:
     stack = running_stack
     stack.settle()
@@ -53,20 +57,37 @@ def test_every_family_is_published_once(running_stack: Stack) -> None:
         assert client.post("/v1/cloudevents", content=json.dumps([structured]), headers=BATCHED).status_code == 202
         carried = {**structured, "dataschema": "tidemark:engagement/1", "data": sent["engagement"]}
         assert client.post("/v1/cloudevents", content=json.dumps([carried]), headers=BATCHED).status_code == 202
+    assert stack.post("/api/v1/events", b'{"event_type": "like"}').status_code == 422
     stack.open_inlet().send([str(uuid4())] * 2, datetime.now(UTC))
     stack.settle()
 
     counts = stack.verify()["counts"]
-    names = ("accepted", "silver", "duplicates", "quarantined", "published")
+    names = ("accepted", "dead_letters", "silver", "duplicates", "quarantined", "published")
     assert {name: counts[name] - before[name] for name in names} == {
         "accepted": 25,
+        "dead_letters": 1,
         "silver": 16,
         "duplicates": 9,
-        "quarantined": 0,
+        "quarantined": 1,
         "published": 16,
     }
     hot = wait_until(lambda: fitting(stack.run("hot-store", "check")), 60, "the hot store to have them")
     assert hot["hot_count"] >= 15
+    assert_only_the_named_topics_are_used(stack, [event["event_id"] for event in sent.values()])
+
+
+def assert_only_the_named_topics_are_used(stack: Stack, event_ids: list[str]) -> None:
+    from kafka.admin import KafkaAdminClient
+
+    rows = stack.published_rows("select distinct kafka_topic from lake.silver.events where event_id in $1", event_ids)
+    assert rows == [(TOPICS["KAFKA_TOPIC"],)]
+    letters = stack.published_rows("select distinct kafka_topic from lake.silver.quarantine where stage = 'edge'")
+    assert letters == [(TOPICS["KAFKA_DLQ_TOPIC"],)]
+    admin = KafkaAdminClient(bootstrap_servers=stack.endpoints["kafka"])
+    try:
+        assert {name for name in admin.list_topics() if not name.startswith("__")} == set(TOPICS.values())
+    finally:
+        admin.close()
 
 
 def fitting(checked: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from ingestion.sdk import (
     UnknownVariantError,
 )
 from storage.control.keys import create_key
-from storage.settings import StorageSettings
+from tests.fixtures.servers import copy_database
 from tests.integration.ingestion.processes import ApiProcess, KillableBroker, running_api
 from tests.integration.ingestion.reading import Landed, read_all
 from tests.unit.ingestion.builders import comment, download, engagement, generic
@@ -122,13 +122,14 @@ def test_what_is_wrong_with_an_event_the_client_or_the_way_are_different_errors(
 @pytest.mark.slow
 @pytest.mark.feature("S1-1")
 def test_through_an_outage_of_the_broker_every_event_arrives_once_by_id(
-    tmp_path: Path, storage_settings: StorageSettings
+    tmp_path: Path, postgres_url: str, migrated_database: str
 ) -> None:
+    database_url = copy_database(postgres_url, migrated_database, f"test_{uuid4().hex}")  # where no app has a key yet
     broker = KillableBroker(tmp_path / "broker")
     broker.start()
     lost: list[LostEventError] = []
     try:
-        with running_api(broker.bootstrap, storage_settings.database_url) as api:
+        with running_api(broker.bootstrap, database_url) as api:
             client = EventClient(
                 "shop",
                 str(api.client.base_url),
