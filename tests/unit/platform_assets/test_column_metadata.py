@@ -7,10 +7,14 @@ from unittest import mock
 import dagster as dg
 import duckdb
 import pytest
+from dagster_dbt.core import dbt_cli_event
+from sqlglot.expressions import Table
+from sqlglot.schema import MappingSchema
 
-from platform_assets.column_metadata import ColumnMetadataFile, count_rows, find_columns
+from platform_assets.column_metadata import ColumnMetadataFile, _each_statement_once, count_rows, find_columns
 
 EVENTS, HOURS = dg.AssetKey(["silver", "events"]), dg.AssetKey(["gold", "agg_hour_events"])
+SCHEMA = MappingSchema({"events": {"event_id": "text", "user_id": "text", "event_type": "text"}}, dialect="duckdb")
 
 
 def materialization(key: dg.AssetKey, *, with_lineage: bool = True) -> dg.AssetMaterialization:
@@ -80,3 +84,39 @@ def test_finding_columns_leaves_the_process_in_its_folder(tmp_path: Path, monkey
     before = Path.cwd()
     assert find_columns(mock.Mock(), [], mock.Mock(manifest={"nodes": {}})) == []
     assert Path.cwd() == before
+
+
+STATEMENT = """
+with landed as (select event_id, user_id, event_type from events where event_type <> 'x'),
+     counted as (select user_id, count(distinct event_id) as event_count, max(event_type) as newest from landed group by user_id)
+select user_id, event_count, coalesce(newest, user_id) as label, 1 as one from counted
+"""
+
+
+def leaves(column: str) -> set[str]:
+    found = dbt_cli_event.lineage(column, STATEMENT, schema=SCHEMA, dialect="duckdb").walk()
+    return {node.name for node in found if not node.downstream and node.expression.find(Table)}
+
+
+def test_a_statement_that_is_looked_at_once_says_of_every_column_what_it_says_of_each() -> None:
+    columns = ("user_id", "event_count", "label", "one")
+    with _each_statement_once():
+        once = [leaves(column) for column in columns]
+        with pytest.raises(KeyError):
+            leaves("unknown")
+    assert once == [leaves(column) for column in columns]  # as the library asks by itself
+    assert once[1:] == [{"events.event_id"}, {"events.event_type", "events.user_id"}, set()]
+
+
+def test_a_statement_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    as_before = dbt_cli_event.lineage
+    monkeypatch.setattr(
+        dbt_cli_event,
+        "lineage",
+        lambda column, *rest, **options: (asked.append(column), as_before(column, *rest, **options))[1],
+    )
+    with _each_statement_once():
+        assert leaves("user_id")
+        assert leaves("label")
+    assert asked == [None]
