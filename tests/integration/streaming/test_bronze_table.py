@@ -324,12 +324,14 @@ def test_landing_goes_on_where_its_log_gets_no_checkpoint(bench: LandingBench, m
             assert time.monotonic() < deadline
             landing.check()
             time.sleep(0.1)
-        landing.check()
+    landing.table.version()  # from here on the driver knows of the last commit
     landing.check()
+    count = len(tried)
+    for _ in range(3):
+        landing.check()
     assert landing.stop()
 
-    assert tried
-    assert tried == sorted(set(tried)), "once for so many commits, not at every look"
+    assert 0 < count == len(tried), "once for so many commits, not at every look"
     assert bench.read_bronze() == read_broker(bootstrap)
 
 
