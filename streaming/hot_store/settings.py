@@ -22,7 +22,7 @@ class HotStoreConsumerSettings(BaseSettings):
         default=1000, ge=1, le=10_000, description="Most records of one write: 1,000 take PostgreSQL some 0.1 s."
     )
     gather_milliseconds: float = Field(
-        default=30.0,
+        default=10.0,
         ge=0,
         le=1000,
         description="Pause after a batch that was not full: processor time against latency.",
