@@ -1,6 +1,6 @@
 """What dbt generates anew in every process, generated once before the forks: serialisers, JSON schemas, compiled macros. Starts no thread.
 
-A third of a small build's processor time (decision 40). Nothing of it is data: dbt keeps it by class and by a macro's text, and every
+A tenth of a small build's processor time (decision 40). Nothing of it is data: dbt keeps it by class and by a macro's text, and every
 build still reads the project as it is then. What is missing here a build generates itself.
 """
 
