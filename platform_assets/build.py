@@ -69,7 +69,7 @@ class BuildPlan:
         }
 
     def dbt_arguments(self) -> list[str]:
-        """`dbt build` for the window. Unit tests belong to `make test`, not to production; a log file of all that dbt thinks to nobody."""
+        """`dbt build` for the window. Without unit tests, which belong to `make test`, and without a debug log (decision 40)."""
         return [
             "--log-level-file",
             "none",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.contracts.graph.nodes import Macro
 
-# Of dbt's own macros those that a build of tables, views and tests calls; all 550 would take the server a second.
+# Where those of dbt's own macros are that a build of tables, views and tests calls. With all 550 the start would take half a second more.
 _CALLED = (
     "macros/adapters/",
     "macros/etc/",

@@ -17,7 +17,7 @@ DOCS = "docs"
 # Above the builds: with events arriving without a pause there is always one that waits, and this run comes once per code version.
 PRIORITY = "20"
 PATIENCE = timedelta(seconds=60)
-# What failed once is likely to fail again, and costs some 40 s of a processor each time.
+# What failed once is likely to fail again, and costs some ten seconds of a processor each time.
 RETRY_AFTER = timedelta(minutes=5)
 
 

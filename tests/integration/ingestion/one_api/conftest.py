@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine
 
 from storage.control import make_engine
 from storage.settings import StorageSettings
-from tests.fixtures.servers import copy_database
+from tests.fixtures.servers import own_settings
 from tests.integration.ingestion.processes import ApiProcess, running_api
 
 
@@ -18,14 +17,7 @@ def storage_settings(
     postgres_url: str, migrated_database: str, extensions_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> StorageSettings:
     """Settings over the file's database."""
-    root = tmp_path_factory.mktemp("one_api")
-    return StorageSettings(
-        database_url=copy_database(postgres_url, migrated_database, f"test_{uuid4().hex}"),
-        bronze_uri=str(root / "bronze" / "events"),
-        lake_uri=str(root / "lake"),
-        builds_dir=root / "builds",
-        extensions_dir=extensions_dir,
-    )
+    return own_settings(postgres_url, migrated_database, extensions_dir, tmp_path_factory.mktemp("one_api"))
 
 
 @pytest.fixture(scope="module")

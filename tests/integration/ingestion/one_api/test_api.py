@@ -17,6 +17,7 @@ from storage.control import acknowledged, make_engine, migrate
 from storage.control.keys import create_key
 from storage.settings import StorageSettings
 from tests.fixtures.envelopes import ADDRESSES, RULES
+from tests.integration.ingestion.one_api.keys import known_key
 from tests.integration.ingestion.processes import ApiProcess, running_api
 from tests.integration.ingestion.reading import Landed, read_all
 from tests.unit.ingestion.builders import encode, engagement, generic
@@ -33,7 +34,7 @@ def app_id() -> str:
 @pytest.fixture
 def key(engine: Engine, app_id: str) -> dict[str, str]:
     """Headers with the app's write key."""
-    return {"Authorization": f"Bearer {create_key(engine, app_id, 'write')}"}
+    return {"Authorization": f"Bearer {known_key(engine, app_id)}"}
 
 
 def landed(bootstrap: str, topic: str, app_id: str) -> list[Landed]:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cli.main import build_app
 from ingestion.contracts.families import OWN_FAMILIES
 from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
-from storage.control.keys import create_key
+from tests.integration.ingestion.one_api.keys import known_key
 from tests.integration.ingestion.processes import ApiProcess
 from tests.integration.ingestion.reading import Landed, read_all
 
@@ -28,7 +28,7 @@ class Shop:
         self.app_id = f"app_{uuid4().hex[:8]}"
         self._bootstrap = bootstrap
         self._options = [
-            "--endpoint", str(api.client.base_url), "--key", create_key(engine, self.app_id, "write"),
+            "--endpoint", str(api.client.base_url), "--key", known_key(engine, self.app_id),
             "--receipts", str(folder / "receipts.ndjson"), "--json",
         ]  # fmt: skip
 

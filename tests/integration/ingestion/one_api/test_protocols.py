@@ -21,7 +21,7 @@ from ingestion.contracts.topics import DEAD_LETTER_TOPIC, LIVE_TOPIC
 from ingestion.sinks import InMemorySink
 from local_stack.ports import free_port, is_listening
 from local_stack.waiting import wait_until
-from storage.control.keys import create_key
+from tests.integration.ingestion.one_api.keys import known_key
 from tests.integration.ingestion.processes import ApiProcess
 from tests.integration.ingestion.reading import Landed, read_all
 from tests.unit.ingestion.builders import WRITE_KEY, EdgeClient, engagement
@@ -38,7 +38,7 @@ def app_id() -> str:
 @pytest.fixture
 def key(engine: Engine, app_id: str) -> str:
     """The app's write key."""
-    return create_key(engine, app_id, "write")
+    return known_key(engine, app_id)
 
 
 def landed(bootstrap: str, topic: str, app_id: str) -> list[Landed]:

@@ -21,8 +21,8 @@ from ingestion.sdk import (
     UnavailableError,
     UnknownVariantError,
 )
-from storage.control.keys import create_key
 from tests.fixtures.servers import copy_database
+from tests.integration.ingestion.one_api.keys import known_key
 from tests.integration.ingestion.processes import ApiProcess, KillableBroker, running_api
 from tests.integration.ingestion.reading import Landed, read_all
 from tests.unit.ingestion.builders import comment, download, engagement, generic
@@ -44,7 +44,7 @@ def landed(bootstrap: str, topic: str, app_id: str) -> list[Landed]:
 def test_both_call_forms_and_every_family_reach_kafka_under_their_ids(
     api: ApiProcess, engine: Engine, kafka_bootstrap: str, app_id: str
 ) -> None:
-    key = create_key(engine, app_id, "write")
+    key = known_key(engine, app_id)
     families: dict[str, dict[str, Any]] = {
         "engagement": engagement(event_id=...),
         "generic": generic(),
@@ -72,7 +72,7 @@ def test_both_call_forms_and_every_family_reach_kafka_under_their_ids(
 def test_variants_come_from_the_experiment_that_is_registered(
     api: ApiProcess, engine: Engine, kafka_bootstrap: str, app_id: str
 ) -> None:
-    key = create_key(engine, app_id, "write")
+    key = known_key(engine, app_id)
     experiment = {"variants": ["control", "green"], "shares": [0.5, 0.5]}
     registered = api.client.put("/experiments/checkout", json=experiment, headers={"X-API-Key": key})
     assert registered.status_code == 201
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_an_event_the_client_or_the_way_are_different_errors(
     api: ApiProcess, engine: Engine, kafka_bootstrap: str, app_id: str
 ) -> None:
     address = str(api.client.base_url)
-    key = create_key(engine, app_id, "write")
+    key = known_key(engine, app_id)
     registered = api.client.put("/experiments/exp", json={"variants": ["A", "B", "C"]}, headers={"X-API-Key": key})
     assert registered.status_code == 201
     with EventClient(app_id, address, write_key=key, mode="each", experiments={"exp": ["A", "B", "C"]}) as client:
