@@ -1,7 +1,8 @@
-"""What many commits and many files of bronze cost: `python -m benchmarks.bronze_compaction [--versions N] [--files N]`.
+"""What many commits and many files of bronze cost: `python -m benchmarks.bronze_compaction [--versions N] [--log-files N] [--files N]`.
 
-Commits: the same small append to a table at version N and to one at version 20, alternately, in one session; both tables are checkpointed
-every so many commits beside the batches, as landing does. Files: a closed date of N files is rewritten; how many files it has then
+Commits: the same small append to a table at version N, to one whose log lies among N files (empty, with names that Delta passes over; by
+default what a day of landing leaves) and to one at version 20, alternately, in one session; the tables are checkpointed every so many
+commits beside the batches, as landing does. Files: a closed date of N files is rewritten; how many files it has then
 against how many it would fill, and DuckDB's scan of the date at the version after against the one before. Prints one JSON line each.
 """
 
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,14 @@ def main() -> int:
     """Exit code 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=2_000)
+    parser.add_argument("--log-files", type=int, default=43_200)
     parser.add_argument("--files", type=int, default=300)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
-        return 0 if measure(Path(folder), options.versions, options.files) else 1
+        return 0 if measure(Path(folder), options.versions, options.log_files, options.files) else 1
 
 
-def measure(folder: Path, versions: int, files: int) -> bool:
+def measure(folder: Path, versions: int, log_files: int, files: int) -> bool:
     """Both parts, in a session of their own."""
     from local_stack.jars import ensure_jars
     from streaming.session import build_spark
@@ -55,26 +57,44 @@ def measure(folder: Path, versions: int, files: int) -> bool:
     )
     spark = build_spark(settings, "tidemark-bench")
     try:
-        is_flat = measure_commits(spark, folder, versions)
+        is_flat = measure_commits(spark, folder, versions, log_files)
         return measure_files(spark, settings, folder, files) and is_flat
     finally:
         spark.stop()
 
 
-def measure_commits(spark: "SparkSession", folder: Path, versions: int, rounds: int = ROUNDS) -> bool:
-    """Median seconds of an append at the late version against the early one."""
-    late, early = make_table(spark, folder / "late"), make_table(spark, folder / "early")
-    # The long table goes first and warms the JVM up for both.
-    for table, wanted in ((late, versions), (early, EARLY_VERSION)):
+def measure_commits(spark: "SparkSession", folder: Path, versions: int, log_files: int, rounds: int = ROUNDS) -> bool:
+    """Median seconds of an append at the late version, and among many files, against one at the early version."""
+    late, crowded, early = (make_table(spark, folder / name) for name in ("late", "crowded", "early"))
+    # The long table goes first and warms the JVM up for all.
+    for table, wanted in ((late, versions), (crowded, EARLY_VERSION), (early, EARLY_VERSION)):
         for _ in range(wanted - rounds // 2):
             append(spark, table)
-    times: dict[str, list[float]] = {late.uri: [], early.uri: []}
+    for number in range(log_files):
+        # A compacted piece of the log, by its name, of versions before the checkpoint.
+        (folder / "crowded" / "_delta_log" / f"{0:020d}.{number:020d}.compacted.json").touch()
+    times: dict[str, list[float]] = {table.uri: [] for table in (late, crowded, early)}
     for _ in range(rounds):
-        for table in (late, early):
+        for table in (late, crowded, early):
             times[table.uri].append(append(spark, table))
-    ours, other = (statistics.median(times[table.uri]) for table in (late, early))
-    details = {"versions": versions, "early_version": EARLY_VERSION, "rounds": rounds}
-    return report("bronze_commit_at_a_late_version", ours, other, COMMIT_TARGET, "lower", "s", **details)
+    at_late, among_many, other = (statistics.median(times[table.uri]) for table in (late, crowded, early))
+    details = {"early_version": EARLY_VERSION, "rounds": rounds}
+    is_late_flat = report(
+        "bronze_commit_at_a_late_version", at_late, other, COMMIT_TARGET, "lower", "s", versions=versions, **details
+    )
+    return (
+        report(
+            "bronze_commit_among_a_days_log",
+            among_many,
+            other,
+            COMMIT_TARGET,
+            "lower",
+            "s",
+            log_files=log_files,
+            **details,
+        )
+        and is_late_flat
+    )
 
 
 def measure_files(spark: "SparkSession", settings: "StreamingSettings", folder: Path, files: int) -> bool:
@@ -124,13 +144,16 @@ def make_table(spark: "SparkSession", folder: Path) -> "BronzeTable":
 def append(spark: "SparkSession", table: "BronzeTable") -> float:
     """Seconds of one small commit as landing makes it; the checkpoint that may be due comes behind it, as landing's does."""
     from streaming.commit_lock import CommitLock
+    from streaming.commit_metadata import CommitMetadata
     from streaming.landing import COMMITS_PER_CHECKPOINT
 
     rows, lock = make_rows(spark).coalesce(1), CommitLock(spark, table.uri)
 
+    metadata = CommitMetadata("live", 0, datetime.now(UTC), {}, {}).to_json()
+
     def commit() -> None:
         with lock.hold():
-            rows.write.format("delta").mode("append").save(table.uri)
+            table.append(rows, metadata, None)
 
     seconds = timed(commit)
     if table.commits_since_checkpoint() >= COMMITS_PER_CHECKPOINT:

@@ -11,7 +11,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
+from streaming.append_transaction import QueryBatch, append
 from streaming.commit_metadata import CommitMetadata, Offsets, parse_commit_metadata
+from streaming.delta_api import DeltaApi
 from streaming.files import Files, resolve_uri
 from streaming.schemas import bronze_ddl
 
@@ -41,6 +43,7 @@ class BronzeTable:
     def __init__(self, spark: SparkSession, uri: str) -> None:
         self._spark = spark
         self._files = Files(spark)
+        self._api = DeltaApi(spark)
         self._checkpointed = -1
         self.uri = resolve_uri(uri)
 
@@ -53,9 +56,16 @@ class BronzeTable:
         if not self.exists():
             self._spark.sql(bronze_ddl(f"delta.`{self.uri}`"))
 
+    def append(self, rows: DataFrame, metadata: str, batch: QueryBatch | None) -> int:
+        """The version with the rows added. The newest state is that which the table had when this driver last looked or committed.
+
+        Raises what streaming.append_transaction.append raises.
+        """
+        return append(self._spark, self.uri, rows, metadata, batch)
+
     def version(self) -> int | None:
         """The newest version, or None without a table."""
-        version = int(self._log().update(False, self._none(), self._none()).version())
+        version = int(self._update().version())
         return None if version < 0 else version
 
     def commits_since_checkpoint(self) -> int:
@@ -65,18 +75,25 @@ class BronzeTable:
         return int(snapshot.version()) - max(newest, 0)
 
     def checkpoint(self, storage_options: dict[str, str] | None = None) -> None:
-        """Writes the state of the table beside the log, and trims what the log keeps no longer. Batches may go on meanwhile.
+        """Writes the state of the table beside the log. Batches may go on meanwhile.
 
         By delta-rs, with its storage options: Spark makes a query of it, whose code is generated and compiled anew each time.
         Raises what delta-rs and Delta raise; the log is as readable as before, and `commits_since_checkpoint` counts from this attempt.
         """
         from deltalake import DeltaTable
 
-        log = self._log()
-        snapshot = log.unsafeVolatileSnapshot()
-        self._checkpointed = int(snapshot.version())
+        self._checkpointed = int(self._log().unsafeVolatileSnapshot().version())
         DeltaTable(self.uri, storage_options=storage_options).create_checkpoint()
-        log.doLogCleanup(snapshot, self._none())
+
+    def trim_log(self) -> None:
+        """Deletes the files of the log that are older than `delta.logRetentionDuration`, by whole hours, up to a checkpoint. Idempotent.
+
+        Delta's own clean-up goes by whole days, which keeps up to twice a day. The state that this driver appends to rests on the newest
+        checkpoint after it, and no longer on every commit since.
+        """
+        self._update()
+        log, hour = self._log(), getattr(self._api.delta, "TruncationGranularity$").__getattr__("MODULE$").HOUR()
+        log.cleanUpExpiredLogs(log.unsafeVolatileSnapshot(), self._api.none, self._api.none, hour)
 
     def read(self) -> DataFrame:
         """All rows at the newest version."""
@@ -88,11 +105,9 @@ class BronzeTable:
         Foreign commits (a table property, say) are stepped over. When the log has been trimmed down to them, the rows
         themselves are asked.
         """
-        newest = self.version()
-        if newest is None:
-            return None
+        newest = self._newest_version()
         for version in range(newest, max(newest - METADATA_SEARCH_DEPTH, -1), -1):
-            text = self._files.read_text(f"{self.uri}/_delta_log/{version:020d}.json")
+            text = self._files.read_text(self._commit_uri(version))
             if text is None:
                 break
             metadata = parse_commit_metadata(_user_metadata(text))
@@ -100,7 +115,7 @@ class BronzeTable:
                 return metadata
             if version == 0:
                 return None
-        return self._metadata_from_rows()
+        return None if newest < 0 else self._metadata_from_rows()
 
     def count_partitions(self) -> list[PartitionCount]:
         """Offsets per topic and partition, from the rows: exact, and reads three columns of the whole table."""
@@ -127,12 +142,21 @@ class BronzeTable:
         return CommitMetadata(query="live", batch_id=-1, ingested_at=last, offsets=landed_offsets(counts), topic_ids={})
 
     def _log(self) -> Any:
-        jvm: Any = self._spark.sparkContext._jvm
-        return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self._spark._jsparkSession, self.uri)
+        return self._api.log(self.uri)
 
-    def _none(self) -> Any:
-        jvm: Any = self._spark.sparkContext._jvm
-        return getattr(jvm.scala, "None$").__getattr__("MODULE$")
+    def _update(self) -> Any:
+        """The newest state. Delta lists the log's folder for it, some 20 µs a file."""
+        return self._log().update(False, self._api.none, self._api.none)
+
+    def _newest_version(self) -> int:
+        """As `version`, without listing: from the state that this driver knows to the last commit that follows it. -1 without a table."""
+        version = int(self._log().unsafeVolatileSnapshot().version())
+        while self._files.exists(self._commit_uri(version + 1)):
+            version += 1
+        return version
+
+    def _commit_uri(self, version: int) -> str:
+        return f"{self.uri}/_delta_log/{version:020d}.json"
 
 
 def landed_offsets(counts: list[PartitionCount]) -> Offsets:

@@ -28,6 +28,11 @@ class Files:
         self._gateway: Any = spark.sparkContext._gateway
         self._configuration = spark.sparkContext._jsc.hadoopConfiguration()
 
+    def exists(self, uri: str) -> bool:
+        """Whether there is a file or a folder."""
+        path, system = self._open(uri)
+        return bool(system.exists(path))
+
     def read_text(self, uri: str) -> str | None:
         """The text of a file, or None when there is none."""
         path, system = self._open(uri)

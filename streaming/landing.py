@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 LOCK_WAIT_SECONDS = 30.0
 # A reader lists and parses the commits since the last checkpoint: so many small files, and what is committed while one is made.
 COMMITS_PER_CHECKPOINT = 30
+# Beside the checkpoints; it lists the log, which is 43,000 files after a day.
+LOG_TRIM_SECONDS = 900.0
 
 
 def landing_queries(names: TopicNames, settings: StreamingSettings) -> tuple[LandingQuery, ...]:
@@ -58,6 +60,7 @@ class Landing:
         progress: LandingProgress | None = None,
         sleep: Callable[[float], None] = time.sleep,
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spark = spark
         self._storage = storage
@@ -65,6 +68,8 @@ class Landing:
         self._progress = progress or LandingProgress()
         self._sleep = sleep
         self._lock_wait_seconds = lock_wait_seconds
+        self._clock = clock
+        self._trim_log_at = clock()
         self._queries: dict[str, StreamingQuery] = {}
         self._writer: BronzeWriter | None = None
         self._compactor: Compactor | None = None
@@ -148,14 +153,17 @@ class Landing:
             if not query.isActive:
                 raise LandingFailedError(f"query {name} ended: {_first_line(query.exception())}")
         if self.table.commits_since_checkpoint() >= COMMITS_PER_CHECKPOINT:
-            self._checkpoint_log()
+            self._care_for_log()
         if self._compactor is not None:
             self._compactor.start_if_due()
 
-    def _checkpoint_log(self) -> None:
-        """Landing does not depend on it: readers of the log parse more commits until the next one."""
+    def _care_for_log(self) -> None:
+        """Landing does not depend on it: readers of the log parse more commits until the next time."""
         try:
             self.table.checkpoint(delta_options(self._storage))
+            if self._clock() >= self._trim_log_at:
+                self._trim_log_at = self._clock() + LOG_TRIM_SECONDS
+                self.table.trim_log()
         except Exception:
             logger.warning("bronze's log got no checkpoint; the next one comes after as many commits", exc_info=True)
 

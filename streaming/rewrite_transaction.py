@@ -4,7 +4,6 @@ The commit is an OPTIMIZE with `dataChange=false`: Delta checks it against what 
 appended. The caller holds the commit lock for it.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from streaming.bronze_table import BronzeTable
+from streaming.delta_api import DeltaApi
 from streaming.schemas import PARTITION_COLUMN
 
 USER_METADATA_OPTION = "spark.databricks.delta.commitInfo.userMetadata"
@@ -64,12 +64,9 @@ class RewriteTransaction:
     def __init__(self, spark: SparkSession, table_uri: str, event_date: date) -> None:
         self._spark = spark
         self._table = BronzeTable(spark, table_uri)
-        jvm: Any = spark.sparkContext._jvm
-        self._jvm = jvm
-        self._delta = jvm.org.apache.spark.sql.delta
-        self._none = getattr(jvm.scala, "None$").__getattr__("MODULE$")
-        self._log = self._delta.DeltaLog.forTable(spark._jsparkSession, self._table.uri)
-        self._transaction = self._log.startTransaction(self._none, self._none)
+        self._api = DeltaApi(spark)
+        self._log = self._api.log(self._table.uri)
+        self._transaction = self._log.startTransaction(self._api.none, self._api.none)
         parser = spark._jsparkSession.sessionState().sqlParser()
         self._predicate = parser.parseExpression(f"{PARTITION_COLUMN} = DATE'{event_date:%Y-%m-%d}'")
 
@@ -80,21 +77,20 @@ class RewriteTransaction:
 
     def files(self) -> list[Any]:
         """Delta's own actions of the date's live files."""
-        return _items(self._transaction.filterFiles(self._seq([self._predicate]), True))
+        return _items(self._transaction.filterFiles(self._api.seq([self._predicate]), True))
 
     def read(self, files: list[Any]) -> DataFrame:
         """The rows of such files."""
-        rows = self._log.createDataFrame(self._transaction.snapshot(), self._seq(files), False, self._none)
+        rows = self._log.createDataFrame(self._transaction.snapshot(), self._api.seq(files), False, self._api.none)
         return DataFrame(rows, self._spark)
 
     def write(self, rows: DataFrame) -> list[Any]:
         """Files of the table with these rows, in their order; live with the commit only."""
-        return _items(self._transaction.writeFiles(rows._jdf, self._none, True, self._seq([])))
+        return _items(self._transaction.writeFiles(rows._jdf, self._api.none, True, self._api.seq([])))
 
     def to_actions(self, actions: Iterable[Action]) -> Any:
-        """What `commit` takes, out of JSON, which is Delta's protocol; its Scala constructors change from release to release."""
-        parse = self._delta.actions.Action.fromJson
-        return self._seq(parse(json.dumps(_without_data_change(action))) for action in actions)
+        """What `commit` takes."""
+        return self._api.seq(self._api.action(_without_data_change(action)) for action in actions)
 
     def commit(self, actions: Any) -> int:
         """The new version. Carries the newest landing metadata on, which stands still while the lock is held.
@@ -102,8 +98,8 @@ class RewriteTransaction:
         Raises: py4j's error of a Delta conflict when another rewrite took one of the files; nothing is changed then.
         """
         newest = self._table.read_newest_metadata()
-        operation = getattr(self._delta, "DeltaOperations$Optimize")(
-            self._seq([self._predicate]), self._seq([]), False, self._none, False
+        operation = getattr(self._api.delta, "DeltaOperations$Optimize")(
+            self._api.seq([self._predicate]), self._api.seq([]), False, self._api.none, False
         )
         if newest is not None:
             self._spark.conf.set(USER_METADATA_OPTION, newest.to_json())
@@ -111,12 +107,6 @@ class RewriteTransaction:
             return int(self._transaction.commit(actions, operation))
         finally:
             self._spark.conf.unset(USER_METADATA_OPTION)
-
-    def _seq(self, items: Iterable[Any]) -> Any:
-        found = self._jvm.java.util.ArrayList()
-        for item in items:
-            found.add(item)
-        return self._jvm.scala.jdk.javaapi.CollectionConverters.asScala(found).toSeq()
 
 
 def _items(seq: Any) -> list[Any]:

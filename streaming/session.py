@@ -80,6 +80,8 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # Default 50 tasks to rebuild a snapshot; one takes a 50,000-row batch from 2.7 s to 0.75 s.
         "spark.databricks.delta.snapshotPartitions": "1",
+        # They would be half of the files of the log, whose folder every reader lists. Nothing starts slower without them.
+        "spark.databricks.delta.writeChecksumFile.enabled": "false",
         "spark.databricks.delta.autoCompact.enabled": "false",
         "spark.databricks.delta.vacuum.logging.enabled": "false",
         # Or VACUUM ignores the hours that it is told, with a warning.

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame
 
 from runtime.crash_points import CrashPoint, reach
+from streaming.append_transaction import QueryBatch
 from streaming.bronze_table import BronzeTable
 from streaming.checkpoints import Checkpoints
 from streaming.commit_lock import CommitLock
@@ -130,15 +131,13 @@ class BronzeWriter:
             rows = rows.repartition(tasks, "event_date").sortWithinPartitions("event_date", "event_hour")
         else:
             rows = rows.coalesce(tasks)
-        write = with_stamp(rows, metadata.ingested_at).write.format("delta").mode("append")
-        write = write.option("userMetadata", metadata.to_json())
+        batch = None
         if not self._checkpoints.has_locks:
             # Delta refuses a commit when another driver made one of the same query meanwhile. To know it computes the table's state
             # from the log for every batch, 0.4 s each; where our own lock keeps others out that is for nothing.
-            query_id = self._checkpoints.read_query_id(location)
-            write = write.option("txnAppId", str(query_id)).option("txnVersion", metadata.batch_id)
+            batch = QueryBatch(str(self._checkpoints.read_query_id(location)), metadata.batch_id)
         with self._commit_lock.hold():
-            write.save(self._table.uri)
+            self._table.append(with_stamp(rows, metadata.ingested_at), metadata.to_json(), batch)
 
 
 def has_landed(begins: Offsets | None, ends: Offsets, landed: Offsets) -> bool:

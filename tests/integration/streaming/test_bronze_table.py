@@ -178,6 +178,33 @@ def test_where_nothing_locks_drivers_out_commits_carry_their_transaction(
     assert bench.read_bronze() == read_broker(bootstrap)
 
 
+def test_a_commit_of_landing_does_not_list_the_log(bench: LandingBench) -> None:
+    """After a day the log has 43,000 files. Delta refuses a log with a gap whenever it lists one."""
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    bench.land_all()
+    landing = bench.start()
+    version = landing.table.version()
+    gap = Path(bench.storage.bronze_uri, "_delta_log", f"{version + 5:020d}.json")
+    gap.write_text("{}")
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    newest = gap.with_name(f"{version + 1:020d}.json")
+    deadline = time.monotonic() + 60
+    while not newest.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        landing.check()
+    metadata = landing.table.read_newest_metadata()
+    with pytest.raises(Exception, match="VERSIONS_NOT_CONTIGUOUS"):
+        landing.table.version()
+    gap.unlink()
+    assert landing.stop()
+
+    assert metadata is not None
+    assert metadata.offsets == landing.landed()
+    assert bench.read_bronze() == read_broker(bootstrap)
+
+
 def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBench) -> None:
     from storage.duckdb_session import open_session
 
@@ -193,6 +220,7 @@ def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBen
     newest = landing.table.version()
     for _ in range(2):
         landing.table.checkpoint()
+    landing.table.trim_log()
     assert landing.stop()
     assert landing.table.commits_since_checkpoint() == 0
 

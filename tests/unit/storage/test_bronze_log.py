@@ -4,9 +4,10 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from deltalake import DeltaTable
 
-from storage.bronze import landing_stamps, parse_commit
+from storage.bronze import landing_stamps, parse_commit, touched_hours
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row, write_bronze
 
@@ -51,3 +52,24 @@ def test_a_stamp_is_that_of_the_newest_landing_whatever_was_compacted_and_unknow
     assert landing_stamps(settings, [0, 1, 2]) == {0: first, 1: second, 2: second}
     (tmp_path / "bronze" / "_delta_log" / f"{0:020d}.json").unlink()
     assert landing_stamps(settings, [0, 1]) == {1: second}
+
+
+@pytest.mark.parametrize("named_commits", [1_000, 1], ids=["by their names", "listed"])
+def test_commits_are_found_by_their_names_or_in_the_list_and_one_that_was_trimmed_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_commits: int
+) -> None:
+    monkeypatch.setattr("storage.bronze.NAMED_COMMITS", named_commits)
+    settings = StorageSettings(
+        bronze_uri=str(tmp_path / "bronze"), builds_dir=tmp_path, extensions_dir=tmp_path / "extensions"
+    )
+    first = datetime(2026, 1, 5, 10, tzinfo=UTC)
+    for number in range(3):
+        write_bronze(settings.bronze_uri, [engagement_row(number, first + timedelta(hours=number))])
+    found = touched_hours(settings, 0, 2)
+    assert [(touch.hour, touch.first_version) for touch in found] == [(first + timedelta(hours=n), n) for n in (1, 2)]
+
+    DeltaTable(settings.bronze_uri).create_checkpoint()
+    for version in (0, 1):
+        (tmp_path / "bronze" / "_delta_log" / f"{version:020d}.json").unlink()
+    hours = [(touch.hour, touch.first_version) for touch in touched_hours(settings, 0, 2)]
+    assert hours == [(first + timedelta(hours=n), 2) for n in range(3)], "every hour is, where it is not known which"
