@@ -15,6 +15,8 @@ FIGURES = {
     "load_hot_store_p99",
     "load_bronze_behind_p95",
     "load_bronze_lag_growth",
+    "load_live_windows_behind_p95",
+    "load_live_windows_lag_growth",
     "load_gold_behind_p95",
     "load_resident_memory",
 }
