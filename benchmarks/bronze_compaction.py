@@ -37,7 +37,7 @@ def main() -> int:
     """Exit code 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=2_000)
-    parser.add_argument("--log-files", type=int, default=43_200)
+    parser.add_argument("--log-files", type=int, default=86_400)
     parser.add_argument("--files", type=int, default=300)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:

@@ -7,7 +7,7 @@ An hour grows only where that is known of what it was published from; the whole 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Engine
 
@@ -22,7 +22,6 @@ FAILED_CHECK, BROKEN_CHECK, MODEL = "check", "broken check", "model"
 GROWING_ATTEMPTS = 3
 # Everything else is asked for because published rows may be wrong, or comes from another input.
 GROWING_CAUSES = frozenset({"arrival", "late"})
-A_MOMENT = timedelta(microseconds=1)
 
 
 def rules_version(code_version: str, settings: StorageSettings, avro_schemas: str) -> str:
@@ -55,30 +54,15 @@ def _may_grow_again(hour: DirtyHour) -> bool:
     return not is_refused and hour.attempts < GROWING_ATTEMPTS
 
 
-def fresh_hours(window: Window, dirty: Iterable[DirtyHour]) -> list[datetime]:
-    """The hours of the window of which nothing was published or tried yet."""
-    wanted = set(window.hours)
-    return [hour.hour for hour in dirty if hour.hour in wanted and hour.published_version is None and not hour.attempts]
-
-
 def find_cutoffs(
     settings: StorageSettings, engine: Engine, window: Window, cause: str, rules: str
 ) -> Mapping[datetime, datetime]:
     """Per growing hour, the stamp up to which its records are published. Call after the base is pinned.
 
     A publication that comes between the two makes the base stale, so the build is made again; the stamps are then read again too.
-    Beside growing hours, one that was never published grows too, from just before its first record: built whole it would have
-    the files of all of them read, at the turn of every hour.
     """
-    from storage.bronze import first_stamps, landing_stamps
+    from storage.bronze import landing_stamps
 
-    dirty = list_dirty(engine)
-    versions = growing_versions(window, dirty, cause, rules)
-    if not versions:
-        return {}
-    stamps = landing_stamps(settings, versions.values())
-    cutoffs = {hour: stamps[version] for hour, version in sorted(versions.items()) if version in stamps}
-    fresh = fresh_hours(window, dirty) if cutoffs else []
-    if fresh:
-        cutoffs |= {hour: first - A_MOMENT for hour, first in sorted(first_stamps(settings, fresh).items())}
-    return cutoffs
+    versions = growing_versions(window, list_dirty(engine), cause, rules)
+    stamps = landing_stamps(settings, versions.values()) if versions else {}
+    return {hour: stamps[version] for hour, version in sorted(versions.items()) if version in stamps}

@@ -90,18 +90,6 @@ def landing_stamps(settings: StorageSettings, versions: Iterable[int]) -> dict[i
     return {version: landing.ingested_at for version, landing in landings.items() if landing and landing.ingested_at}
 
 
-def first_stamps(settings: StorageSettings, hours: Iterable[datetime]) -> dict[datetime, datetime]:
-    """Per hour, the lowest `ingested_at` of its records. Hours without a record are left out."""
-    # Hours as constants: they prune files, and a file holds few hours.
-    wanted = ", ".join(f"timestamptz '{hour.isoformat()}'" for hour in hours)
-    with open_session(settings) as session:
-        rows = session.execute(
-            f"select event_hour, min(ingested_at) from delta_scan(?) where event_hour in ({wanted}) group by event_hour",
-            [settings.bronze_uri],
-        ).fetchall()
-    return {hour.astimezone(UTC): stamp.astimezone(UTC) for hour, stamp in rows}
-
-
 def _newest_landing(session: duckdb.DuckDBPyConnection, uri: str, version: int) -> Commit | None:
     """The newest commit up to `version` that landed records; None where the log has none."""
     for start in range(version, -1, -LOG_SEARCH_DEPTH):

@@ -1,15 +1,16 @@
 """Adds rows to a Delta table in one commit, whose cost does not grow with the log.
 
 Delta's own writer begins by listing the folder of the log, some 20 µs a file: a second and more where a day of commits lies. Here the
-transaction begins at the newest state that this driver has seen. Where another driver committed since, the next version's log file is
-there already, and Delta looks the newer commits up, as it does for any commit that lost a race.
+transaction begins at the state that the caller names.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from streaming.delta_api import DeltaApi
+from streaming.errors import LandingFailedError
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,20 @@ class QueryBatch:
     batch_id: int
 
 
-def append(spark: SparkSession, table_uri: str, rows: DataFrame, user_metadata: str, batch: QueryBatch | None) -> int:
-    """The new version. `rows` have the table's columns; the caller keeps others from committing where `batch` is None.
+def append(
+    spark: SparkSession, table_uri: str, snapshot: Any, rows: DataFrame, user_metadata: str, batch: QueryBatch | None
+) -> int:
+    """The new version. `rows` have the table's columns, `snapshot` is Delta's state of the table; without `batch` nobody else commits.
 
-    Of a batch that the table holds already nothing is written, and the version is the one that was found.
-
-    Raises: py4j's error of a Delta conflict when another driver committed the same query's batch meanwhile.
+    Raises: LandingFailedError when the table holds the batch; py4j's error of a Delta conflict when another driver committed one of the
+    same query meanwhile. Nothing is written then, and a restart finds how far the table is.
     """
     api = DeltaApi(spark)
-    log = api.log(table_uri)
-    transaction = log.startTransaction(api.none, api.some(log.unsafeVolatileSnapshot()))
+    transaction = api.log(table_uri).startTransaction(api.none, api.some(snapshot))
     actions = []
     if batch is not None:
         if int(transaction.txnVersion(batch.query_id)) >= batch.batch_id:
-            return int(transaction.snapshot().version())
+            raise LandingFailedError(f"another driver has landed batch {batch.batch_id} of query {batch.query_id}")
         actions.append(api.action({"txn": {"appId": batch.query_id, "version": batch.batch_id}}))
     written = transaction.writeFiles(rows._jdf)
     mode = api.jvm.org.apache.spark.sql.SaveMode.Append

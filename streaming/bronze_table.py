@@ -14,6 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 from streaming.append_transaction import QueryBatch, append
 from streaming.commit_metadata import CommitMetadata, Offsets, parse_commit_metadata
 from streaming.delta_api import DeltaApi
+from streaming.errors import LandingFailedError
 from streaming.files import Files, resolve_uri
 from streaming.schemas import bronze_ddl
 
@@ -45,6 +46,7 @@ class BronzeTable:
         self._files = Files(spark)
         self._api = DeltaApi(spark)
         self._checkpointed = -1
+        self._has_checked_columns = False
         self.uri = resolve_uri(uri)
 
     def exists(self) -> bool:
@@ -57,11 +59,16 @@ class BronzeTable:
             self._spark.sql(bronze_ddl(f"delta.`{self.uri}`"))
 
     def append(self, rows: DataFrame, metadata: str, batch: QueryBatch | None) -> int:
-        """The version with the rows added. The newest state is that which the table had when this driver last looked or committed.
+        """The version with the rows added; the caller holds the commit lock, or names its batch where there is none.
 
-        Raises what streaming.append_transaction.append raises.
+        Raises: LandingFailedError when the rows' columns are not the table's, and what streaming.append_transaction.append raises.
         """
-        return append(self._spark, self.uri, rows, metadata, batch)
+        if not self._has_checked_columns:
+            self._check_columns(rows)
+        known = self._log().unsafeVolatileSnapshot()
+        # Listed only when another driver has committed, or might while nothing keeps it from it.
+        is_newest = batch is None and not self._files.exists(self._commit_uri(int(known.version()) + 1))
+        return append(self._spark, self.uri, known if is_newest else self._update(), rows, metadata, batch)
 
     def version(self) -> int | None:
         """The newest version, or None without a table."""
@@ -91,9 +98,10 @@ class BronzeTable:
         Delta's own clean-up goes by whole days, which keeps up to twice a day. The state that this driver appends to rests on the newest
         checkpoint after it, and no longer on every commit since.
         """
-        self._update()
+        snapshot = self._update()
         log, hour = self._log(), getattr(self._api.delta, "TruncationGranularity$").__getattr__("MODULE$").HOUR()
-        log.cleanUpExpiredLogs(log.unsafeVolatileSnapshot(), self._api.none, self._api.none, hour)
+        if log.enableExpiredLogCleanup(snapshot.metadata()):
+            log.cleanUpExpiredLogs(snapshot, self._api.none, self._api.none, hour)
 
     def read(self) -> DataFrame:
         """All rows at the newest version."""
@@ -132,6 +140,16 @@ class BronzeTable:
             .collect()
         )
         return [PartitionCount(*row) for row in rows]
+
+    def _check_columns(self, rows: DataFrame) -> None:
+        """Delta's transaction takes what it is given; only its own writer would look."""
+        wanted, found = (
+            {(field.name, field.dataType.simpleString()) for field in frame.schema} for frame in (self.read(), rows)
+        )
+        if wanted != found:
+            names = ", ".join(sorted({name for name, _ in wanted ^ found}))
+            raise LandingFailedError(f"what is to land differs from {self.uri} in these columns: {names}")
+        self._has_checked_columns = True
 
     def _metadata_from_rows(self) -> CommitMetadata | None:
         counts = self.count_partitions()

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 LOCK_WAIT_SECONDS = 30.0
 # A reader lists and parses the commits since the last checkpoint: so many small files, and what is committed while one is made.
 COMMITS_PER_CHECKPOINT = 30
-# Beside the checkpoints; it lists the log, which is 43,000 files after a day.
+# Beside the checkpoints; it lists the log, which is 86,000 files after a day.
 LOG_TRIM_SECONDS = 900.0
 
 
@@ -92,7 +92,7 @@ class Landing:
             raise
 
     def _start(self, topics: Mapping[str, TopicInfo], ends: Offsets) -> None:
-        newest = self.table.read_newest_metadata()
+        newest = self.table.read_newest_metadata() if self.table.exists() else None
         landed = newest.offsets if newest else {}
         state = self.checkpoints.read_state()
         names = self._storage.topics
@@ -158,14 +158,20 @@ class Landing:
             self._compactor.start_if_due()
 
     def _care_for_log(self) -> None:
-        """Landing does not depend on it: readers of the log parse more commits until the next time."""
+        """Landing does not depend on it: readers of the log list or parse more until the next time."""
         try:
             self.table.checkpoint(delta_options(self._storage))
-            if self._clock() >= self._trim_log_at:
-                self._trim_log_at = self._clock() + LOG_TRIM_SECONDS
-                self.table.trim_log()
         except Exception:
             logger.warning("bronze's log got no checkpoint; the next one comes after as many commits", exc_info=True)
+        if self._clock() < self._trim_log_at:
+            return
+        self._trim_log_at = self._clock() + LOG_TRIM_SECONDS
+        try:
+            self.table.trim_log()
+        except Exception:
+            logger.warning(
+                "bronze's log was not trimmed; the next attempt comes in a quarter of an hour", exc_info=True
+            )
 
     def landed(self) -> Offsets:
         """The highest landed offset per topic and partition, by the newest commit of this run."""

@@ -112,7 +112,7 @@ TABLE_PROPERTIES = {
     "delta.dataSkippingStatsColumns": ",".join(STATISTICS_COLUMNS),
     # Never by a commit: one in thirty would take a second longer. The landing driver checkpoints between commits.
     "delta.checkpointInterval": "1000000000",
-    # At one commit a second the log gains 86,400 files a day, and every commit lists it.
+    # At a commit every two seconds the log gains 86,400 files a day, two for each, and every reader that opens the table lists it.
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }

@@ -31,7 +31,7 @@ PAYLOAD_COLUMNS = ("key", "value")
 # Without native libraries Hadoop runs a `chmod` process for each local file it makes, and a checksum file doubles them:
 # 12.6 ms a file against 3.7 ms. Spark's FileContext manager would run `readlink` as well for each checkpoint file.
 # Delta's default store writes a file of its log by way of that FileContext: 15 to 20 ms against 4 to 5. This one looks for the
-# name and then renames, in two steps: what stops a second driver is the lock on the checkpoint folder.
+# name and then renames, in two steps: what stops a second driver is the lock around commits (streaming.commit_lock).
 LOCAL_FILE_OPTIONS = {
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
@@ -80,8 +80,6 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # Default 50 tasks to rebuild a snapshot; one takes a 50,000-row batch from 2.7 s to 0.75 s.
         "spark.databricks.delta.snapshotPartitions": "1",
-        # They would be half of the files of the log, whose folder every reader lists. Nothing starts slower without them.
-        "spark.databricks.delta.writeChecksumFile.enabled": "false",
         "spark.databricks.delta.autoCompact.enabled": "false",
         "spark.databricks.delta.vacuum.logging.enabled": "false",
         # Or VACUUM ignores the hours that it is told, with a warning.

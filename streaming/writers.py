@@ -106,7 +106,12 @@ class BronzeWriter:
                 topic_ids=self._topic_ids,
             )
             reach(CrashPoint.LANDING_PLANNED)
-            self._append(query, location, rows, row_count, metadata)
+            try:
+                self._append(query, location, rows, row_count, metadata)
+            except BaseException:
+                # It may be committed all the same: what comes after must know, and only a start reads the log again.
+                self._closed = True
+                raise
             reach(CrashPoint.LANDING_COMMITTED)
             self._newest = metadata
             self._on_batch(

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
 from storage.bronze import latest_version
 from storage.bronze_files import BronzeFile, list_files
+from streaming.bronze_table import BronzeTable
 from streaming.commit_lock import CommitLock
-from streaming.errors import RewriteError
+from streaming.errors import LandingFailedError, RewriteError
+from streaming.landing import Landing
 from streaming.open_date_rewrite import OpenDateRewriter
 from streaming.rewrite_transaction import Committer
 from tests.integration.streaming.landing_bench import LandingBench, produce, produce_events, read_broker, read_commits
@@ -178,31 +181,93 @@ def test_where_nothing_locks_drivers_out_commits_carry_their_transaction(
     assert bench.read_bronze() == read_broker(bootstrap)
 
 
-def test_a_commit_of_landing_does_not_list_the_log(bench: LandingBench) -> None:
-    """After a day the log has 43,000 files. Delta refuses a log with a gap whenever it lists one."""
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    produce_events(bootstrap, LIVE_TOPIC, 10)
-    bench.land_all()
-    landing = bench.start()
-    version = landing.table.version()
-    gap = Path(bench.storage.bronze_uri, "_delta_log", f"{version + 5:020d}.json")
-    gap.write_text("{}")
-    produce_events(bootstrap, LIVE_TOPIC, 10)
-    newest = gap.with_name(f"{version + 1:020d}.json")
+def land_one_more(bench: LandingBench, landing: Landing) -> None:
+    """Sends ten events and waits for a commit that holds some."""
+    before = landing.landed()
+    produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 10)
     deadline = time.monotonic() + 60
-    while not newest.exists():
+    while landing.landed() == before:
         assert time.monotonic() < deadline
         time.sleep(0.1)
         landing.check()
+
+
+def test_a_commit_of_landing_does_not_list_the_log(bench: LandingBench) -> None:
+    """After a day the log has 43,000 files. Delta refuses a log with a gap whenever it lists one."""
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    landing = bench.start()
+    land_one_more(bench, landing)
+    version = landing.table.version()
+    gap = Path(bench.storage.bronze_uri, "_delta_log", f"{version + 20:020d}.json")
+    gap.write_text("{}")
+    land_one_more(bench, landing)
     metadata = landing.table.read_newest_metadata()
     with pytest.raises(Exception, match="VERSIONS_NOT_CONTIGUOUS"):
         landing.table.version()
     gap.unlink()
     assert landing.stop()
+    bench.land_all()
 
     assert metadata is not None
-    assert metadata.offsets == landing.landed()
+    assert metadata.offsets[LIVE_TOPIC]
     assert bench.read_bronze() == read_broker(bootstrap)
+
+
+def test_landing_goes_on_after_a_commit_of_somebody_else(bench: LandingBench) -> None:
+    landing = bench.start()
+    land_one_more(bench, landing)
+    DeltaTable(bench.storage.bronze_uri).alter.set_table_properties({"delta.checkpointInterval": "999999999"})
+    land_one_more(bench, landing)
+    assert landing.stop()
+    bench.land_all()
+    operations = [commit["operation"] for commit in read_commits(bench.storage.bronze_uri)]
+    assert operations.index("SET TBLPROPERTIES") < len(operations) - 1
+    assert bench.read_bronze() == read_broker(bench.storage.kafka_bootstrap_servers)
+
+
+def test_after_an_append_that_failed_nothing_is_committed_until_the_next_start(
+    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been committed all the same. The other query, which does not know, would say that its records are not there."""
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    committed = BronzeTable.append
+
+    def commit_and_fail(*arguments: Any) -> int:
+        committed(*arguments)
+        raise OSError("the answer is lost")
+
+    landing = bench.start()
+    monkeypatch.setattr(BronzeTable, "append", commit_and_fail)
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    ended = None
+    deadline = time.monotonic() + 60
+    while ended is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        try:
+            landing.check()
+        except LandingFailedError as error:
+            ended = error
+    monkeypatch.setattr(BronzeTable, "append", committed)
+    version = landing.table.version()
+    produce_events(bootstrap, IMPORT_TOPIC, 10, days=2)
+    time.sleep(2)
+    assert landing.table.version() == version
+    landing.stop()
+    bench.land_all()
+    assert bench.read_bronze() == read_broker(bootstrap)
+
+
+def test_rows_without_the_columns_of_the_table_are_refused(bench: LandingBench) -> None:
+    produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 10)
+    bench.land_all()
+    table = BronzeTable(bench.spark, bench.storage.bronze_uri)
+    before = table.version()
+    with pytest.raises(LandingFailedError, match="dlq_stage"):
+        table.append(table.read().drop("dlq_stage"), "{}", None)
+    with pytest.raises(LandingFailedError, match="kafka_partition"):
+        table.append(table.read().withColumn("kafka_partition", F.col("kafka_partition").cast("long")), "{}", None)
+    assert table.version() == before
 
 
 def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBench) -> None:

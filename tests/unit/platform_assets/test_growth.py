@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from platform_assets.growth import fresh_hours, growing_versions, rules_version
+from platform_assets.growth import growing_versions, rules_version
 from platform_assets.windows import Window
 from storage.control.hours import DirtyHour
 from storage.settings import StorageSettings
@@ -73,13 +73,6 @@ def test_an_hour_grows_again_after_a_build_that_judged_no_row(blocked_by: str | 
 
 def test_a_clean_hour_is_built_whole_for_whoever_asks_beside_one_that_grows() -> None:
     assert growing_versions(Window((T0, T0 + timedelta(hours=1))), [DIRTY], "arrival", RULES) == {T0: 7}
-
-
-def test_an_hour_is_fresh_until_it_is_published_or_a_build_of_it_failed() -> None:
-    fresh = replace(DIRTY, published_version=None, rules_version=None)
-    assert fresh_hours(Window((T0,)), [fresh]) == [T0]
-    others = [DIRTY, replace(fresh, attempts=1), replace(fresh, hour=T0 + timedelta(hours=1))]
-    assert fresh_hours(Window((T0,)), others) == []
 
 
 @pytest.mark.parametrize(
