@@ -148,7 +148,6 @@ def append(spark: "SparkSession", table: "BronzeTable") -> float:
     from streaming.landing import COMMITS_PER_CHECKPOINT
 
     rows, lock = make_rows(spark).coalesce(1), CommitLock(spark, table.uri)
-
     metadata = CommitMetadata("live", 0, datetime.now(UTC), {}, {}).to_json()
 
     def commit() -> None:

@@ -179,7 +179,7 @@ def _read_commits(
     if not names:
         return
     try:
-        # Listing the log costs 6 µs a file of it, of which there are 43,000 after a day.
+        # Listing the log costs 6 µs a file of it, of which there are 86,000 after a day.
         texts = _read_texts(session, names) if len(names) <= NAMED_COMMITS else None
     except duckdb.IOException:
         texts = None

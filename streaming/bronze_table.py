@@ -67,7 +67,7 @@ class BronzeTable:
             self._check_columns(rows)
         known = self._log().unsafeVolatileSnapshot()
         # Listed only when another driver has committed, or might while nothing keeps it from it.
-        is_newest = batch is None and not self._files.exists(self._commit_uri(int(known.version()) + 1))
+        is_newest = batch is None and self._newest_version() == int(known.version())
         return append(self._spark, self.uri, known if is_newest else self._update(), rows, metadata, batch)
 
     def version(self) -> int | None:

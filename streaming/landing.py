@@ -60,7 +60,6 @@ class Landing:
         progress: LandingProgress | None = None,
         sleep: Callable[[float], None] = time.sleep,
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spark = spark
         self._storage = storage
@@ -68,8 +67,7 @@ class Landing:
         self._progress = progress or LandingProgress()
         self._sleep = sleep
         self._lock_wait_seconds = lock_wait_seconds
-        self._clock = clock
-        self._trim_log_at = clock()
+        self._trim_log_at = time.monotonic()
         self._queries: dict[str, StreamingQuery] = {}
         self._writer: BronzeWriter | None = None
         self._compactor: Compactor | None = None
@@ -163,9 +161,9 @@ class Landing:
             self.table.checkpoint(delta_options(self._storage))
         except Exception:
             logger.warning("bronze's log got no checkpoint; the next one comes after as many commits", exc_info=True)
-        if self._clock() < self._trim_log_at:
+        if time.monotonic() < self._trim_log_at:
             return
-        self._trim_log_at = self._clock() + LOG_TRIM_SECONDS
+        self._trim_log_at = time.monotonic() + LOG_TRIM_SECONDS
         try:
             self.table.trim_log()
         except Exception:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,16 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
-from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from ingestion.contracts.topics import IMPORT_TOPIC, LIVE_TOPIC
 from storage.bronze import latest_version
 from storage.bronze_files import BronzeFile, list_files
-from streaming.bronze_table import BronzeTable
 from streaming.commit_lock import CommitLock
-from streaming.errors import LandingFailedError, RewriteError
-from streaming.landing import Landing
+from streaming.errors import RewriteError
 from streaming.open_date_rewrite import OpenDateRewriter
 from streaming.rewrite_transaction import Committer
 from tests.integration.streaming.landing_bench import LandingBench, produce, produce_events, read_broker, read_commits
@@ -141,164 +136,6 @@ def test_batches_land_while_a_compaction_writes(bench: LandingBench, monkeypatch
     assert bench.read_bronze() == read_broker(bootstrap)
 
 
-def test_the_driver_checkpoints_the_log_beside_the_batches(
-    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streaming.landing.COMMITS_PER_CHECKPOINT", 3)
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    log = Path(bench.storage.bronze_uri, "_delta_log")
-    landing = bench.start()
-    deadline = time.monotonic() + 60
-    while len(list(log.glob("*.checkpoint.parquet"))) < 2:
-        assert time.monotonic() < deadline
-        produce_events(bootstrap, LIVE_TOPIC, 10)
-        time.sleep(0.2)
-        landing.check()
-    landing.stop()
-    bench.land_all()
-
-    first, second = sorted(int(path.name.split(".")[0]) for path in log.glob("*.checkpoint.parquet"))[:2]
-    assert second - first >= 3, "as many commits in between as were asked for"
-    assert json.loads((log / "_last_checkpoint").read_text())["version"] >= second
-    for commit in log.glob("*.json"):
-        if int(commit.stem) <= first:
-            commit.unlink()
-    assert bench.read_bronze() == read_broker(bootstrap), "the checkpoint stands for the commits before it"
-
-
-def test_where_nothing_locks_drivers_out_commits_carry_their_transaction(
-    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streaming.checkpoints.Checkpoints.has_locks", False)
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    for _ in range(2):
-        produce_events(bootstrap, LIVE_TOPIC, 50)
-        bench.land_all()
-
-    commits = [commit for commit in read_commits(bench.storage.bronze_uri) if commit["operation"] == "WRITE"]
-    transactions = [[action["txn"]["version"] for action in commit["actions"] if "txn" in action] for commit in commits]
-    assert all(len(versions) == 1 for versions in transactions)
-    assert bench.read_bronze() == read_broker(bootstrap)
-
-
-def land_one_more(bench: LandingBench, landing: Landing) -> None:
-    """Sends ten events and waits for a commit that holds some."""
-    before = landing.landed()
-    produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 10)
-    deadline = time.monotonic() + 60
-    while landing.landed() == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-        landing.check()
-
-
-def test_a_commit_of_landing_does_not_list_the_log(bench: LandingBench) -> None:
-    """After a day the log has 43,000 files. Delta refuses a log with a gap whenever it lists one."""
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    landing = bench.start()
-    land_one_more(bench, landing)
-    version = landing.table.version()
-    gap = Path(bench.storage.bronze_uri, "_delta_log", f"{version + 20:020d}.json")
-    gap.write_text("{}")
-    land_one_more(bench, landing)
-    metadata = landing.table.read_newest_metadata()
-    with pytest.raises(Exception, match="VERSIONS_NOT_CONTIGUOUS"):
-        landing.table.version()
-    gap.unlink()
-    assert landing.stop()
-    bench.land_all()
-
-    assert metadata is not None
-    assert metadata.offsets[LIVE_TOPIC]
-    assert bench.read_bronze() == read_broker(bootstrap)
-
-
-def test_landing_goes_on_after_a_commit_of_somebody_else(bench: LandingBench) -> None:
-    landing = bench.start()
-    land_one_more(bench, landing)
-    DeltaTable(bench.storage.bronze_uri).alter.set_table_properties({"delta.checkpointInterval": "999999999"})
-    land_one_more(bench, landing)
-    assert landing.stop()
-    bench.land_all()
-    operations = [commit["operation"] for commit in read_commits(bench.storage.bronze_uri)]
-    assert operations.index("SET TBLPROPERTIES") < len(operations) - 1
-    assert bench.read_bronze() == read_broker(bench.storage.kafka_bootstrap_servers)
-
-
-def test_after_an_append_that_failed_nothing_is_committed_until_the_next_start(
-    bench: LandingBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may have been committed all the same. The other query, which does not know, would say that its records are not there."""
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    committed = BronzeTable.append
-
-    def commit_and_fail(*arguments: Any) -> int:
-        committed(*arguments)
-        raise OSError("the answer is lost")
-
-    landing = bench.start()
-    monkeypatch.setattr(BronzeTable, "append", commit_and_fail)
-    produce_events(bootstrap, LIVE_TOPIC, 10)
-    ended = None
-    deadline = time.monotonic() + 60
-    while ended is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-        try:
-            landing.check()
-        except LandingFailedError as error:
-            ended = error
-    monkeypatch.setattr(BronzeTable, "append", committed)
-    version = landing.table.version()
-    produce_events(bootstrap, IMPORT_TOPIC, 10, days=2)
-    time.sleep(2)
-    assert landing.table.version() == version
-    landing.stop()
-    bench.land_all()
-    assert bench.read_bronze() == read_broker(bootstrap)
-
-
-def test_rows_without_the_columns_of_the_table_are_refused(bench: LandingBench) -> None:
-    produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 10)
-    bench.land_all()
-    table = BronzeTable(bench.spark, bench.storage.bronze_uri)
-    before = table.version()
-    with pytest.raises(LandingFailedError, match="dlq_stage"):
-        table.append(table.read().drop("dlq_stage"), "{}", None)
-    with pytest.raises(LandingFailedError, match="kafka_partition"):
-        table.append(table.read().withColumn("kafka_partition", F.col("kafka_partition").cast("long")), "{}", None)
-    assert table.version() == before
-
-
-def test_a_checkpoint_trims_the_log_of_what_it_keeps_no_longer(bench: LandingBench) -> None:
-    from storage.duckdb_session import open_session
-
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    log = Path(bench.storage.bronze_uri, "_delta_log")
-    for _ in range(3):
-        produce_events(bootstrap, LIVE_TOPIC, 10)
-        bench.land_all()
-    landing = bench.start()
-    old = time.time() - 3 * 86_400
-    for path in log.glob("0*"):
-        os.utime(path, (old, old))
-    newest = landing.table.version()
-    for _ in range(2):
-        landing.table.checkpoint()
-    landing.table.trim_log()
-    assert landing.stop()
-    assert landing.table.commits_since_checkpoint() == 0
-
-    assert {path.name.partition(".")[0] for path in log.glob("0*")} == {f"{newest:020}"}
-    produce_events(bootstrap, LIVE_TOPIC, 10)
-    bench.land_all()
-    assert bench.read_bronze() == read_broker(bootstrap)
-    assert latest_version(bench.storage) == newest + 1
-    with open_session(bench.storage) as session:
-        counted = session.execute("select count(*) from delta_scan(?)", [bench.storage.bronze_uri]).fetchone()
-    assert counted == (len(bench.read_bronze()),)
-
-
 @pytest.mark.feature("S1-6")
 def test_files_that_a_compaction_wrote_say_of_their_rows_what_is_true(bench: LandingBench) -> None:
     """Statistics, by which readers skip files, against the rows; their order; types as Spark wrote them."""
@@ -396,36 +233,6 @@ def test_a_compaction_into_several_files_keeps_every_row_or_does_not_commit(
             rows = session.execute(f"select {order} from read_parquet('{path}')").fetchall()
             assert json.loads(add["stats"])["numRecords"] == len(rows)
             assert rows == sorted(rows, key=lambda row: (row[0] is not None, row[0] or datetime.min, *row[1:]))
-
-
-def test_landing_goes_on_where_its_log_gets_no_checkpoint(bench: LandingBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[int] = []
-
-    def refuse(table: DeltaTable) -> None:
-        tried.append(table.version())
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(DeltaTable, "create_checkpoint", refuse)
-    monkeypatch.setattr("streaming.landing.COMMITS_PER_CHECKPOINT", 1)
-    bootstrap = bench.storage.kafka_bootstrap_servers
-    landing = bench.start()
-    deadline = time.monotonic() + 60
-    for _ in range(2):
-        produce_events(bootstrap, LIVE_TOPIC, 10)
-        expected = read_broker(bootstrap)
-        while len(bench.read_bronze()) < len(expected):
-            assert time.monotonic() < deadline
-            landing.check()
-            time.sleep(0.1)
-    landing.table.version()  # from here on the driver knows of the last commit
-    landing.check()
-    count = len(tried)
-    for _ in range(3):
-        landing.check()
-    assert landing.stop()
-
-    assert 0 < count == len(tried), "once for so many commits, not at every look"
-    assert bench.read_bronze() == read_broker(bootstrap)
 
 
 def schema_of(bench: LandingBench, file: BronzeFile) -> dict[str, str]:
