@@ -1,13 +1,48 @@
-"""kafka-python's clients, which leave nothing running when they cannot start.
+"""kafka-python's clients, which leave nothing running when they cannot start, and read every record.
 
 A constructor of kafka-python 3.0.12 starts a thread and looks for the broker. One that does not find it raises, and leaves the thread
 and some five descriptors behind for good: whoever asks again and again while the broker is away runs out of them.
+
+It also ends with UnicodeDecodeError at a record whose header has a name that is not UTF-8, which Kafka and other clients take: nobody in
+its consumer group would get past that record until it expired. Such a name is read with U+FFFD for what is wrong, as Spark does.
 """
 
 from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
+from kafka.record.default_records import DefaultRecordBatch
+
+
+class _Lenient(bytearray):
+    """Bytes whose parts decode whatever they hold."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return _Lenient(found) if isinstance(index, slice) else found
+
+    def decode(self, encoding: str = "utf-8", _errors: str = "strict") -> str:
+        """With U+FFFD for what is wrong, whatever the caller asks for."""
+        return super().decode(encoding, "replace")
+
+
+_read_strictly: Any = DefaultRecordBatch._read_msg
+
+
+def _read_any(batch: Any) -> Any:
+    """The next record of a batch, as kafka-python reads it; only one that it cannot read is read again."""
+    buffer, position = batch._buffer, batch._pos
+    try:
+        return _read_strictly(batch)
+    except UnicodeDecodeError:
+        batch._buffer, batch._pos = _Lenient(buffer), position
+        try:
+            return _read_strictly(batch)
+        finally:
+            batch._buffer = buffer
+
+
+DefaultRecordBatch._read_msg = _read_any
 
 
 class _EndsWhatItStarted:

@@ -7,8 +7,9 @@ events. A message is constant, what varies is a key beside it; events and keys a
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -16,6 +17,23 @@ from structlog.types import EventDict, Processor, WrappedLogger
 # Said by uvicorn once per hostile request: connections refused are counted in the metrics instead.
 _COUNTED = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request.", "Exceeded concurrency limit."})
 _QUIET_LOGGERS = ("py4j", "kafka")
+
+
+class _Forgiving:
+    """A stream for lines that may get lost. A full disk must end no thread and fail no request that only wanted to say something."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Writes, or does not."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """What cannot be written now may be later."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure_logs(service: str, environment: str, stream: TextIO | None = None) -> None:
@@ -29,7 +47,7 @@ def configure_logs(service: str, environment: str, stream: TextIO | None = None)
     structlog.configure(
         processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Forgiving(target))),
         cache_logger_on_first_use=stream is None,
     )
     handler = logging.StreamHandler(target)

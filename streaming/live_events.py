@@ -61,21 +61,23 @@ def to_live(rows: DataFrame, rules: LiveRules) -> DataFrame:
         }
     )
     is_counted = F.col("left_out").isNull()
+    # Another family's body may have fields of these names: they are the application's own.
+    is_download = is_counted & _is(download.CONTRACT)
     place = F.concat_ws("/", "kafka_topic", F.col("kafka_partition"), F.col("kafka_offset"))
-    succeeded = F.col("body.download.status") == "success"
+    succeeded = is_download & (F.col("body.download.status") == "success")
     return named.select(
         F.when(is_counted, F.col("occurred_at")).otherwise(F.col("kafka_timestamp")).alias("clock"),
         _storable(F.col("app_id")).alias("app_id"),
         F.when(is_counted, F.col("event_id")).otherwise(F.concat(F.lit("\0"), place)).alias("event_id"),
         F.when(is_counted, F.col("user_id")).alias("user_id"),
-        F.when(is_counted, _storable(F.col("body.content.title"))).alias("title"),
+        F.when(is_download, _storable(F.col("body.content.title"))).alias("title"),
         *[
-            F.when(is_counted & (F.col("body.download.status") == status), 1).otherwise(0).alias(status)
+            F.when(is_download & (F.col("body.download.status") == status), 1).otherwise(0).alias(status)
             for status in ("success", "failed", "cancelled")
         ],
-        F.when(is_counted, _amount("body.content.size_mb")).alias("size_mb"),
-        F.when(is_counted & succeeded, _amount("body.download.duration_seconds")).alias("duration_seconds"),
-        F.when(is_counted & succeeded, _amount("body.download.speed_mbps")).alias("speed_mbps"),
+        F.when(is_download, _amount("body.content.size_mb")).alias("size_mb"),
+        F.when(succeeded, _amount("body.download.duration_seconds")).alias("duration_seconds"),
+        F.when(succeeded, _amount("body.download.speed_mbps")).alias("speed_mbps"),
         F.when(is_counted, _counted_cells()).otherwise(_left_out_cells()).alias("cells"),
     )
 

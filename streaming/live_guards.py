@@ -14,6 +14,15 @@ RECOVER = (
 )
 
 
+def check_plan(state: QueryState, plan_version: int) -> list[str]:
+    """Whether the state in the checkpoint is one that this version of the query can read. One without a batch holds none."""
+    if state.last_batch is None or state.plan_version in (None, plan_version):
+        return []
+    return [
+        f"the checkpoint was written by plan {state.plan_version} of the query, and this is plan {plan_version}: {RECOVER}"
+    ]
+
+
 def check_checkpoint(state: QueryState, query_id: str | None, planned: int, committed: int) -> list[str]:
     """Whether the checkpoint is the one that the tables were written from, and goes on where they end."""
     if state.last_batch is None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from ingestion.contracts.clocks import FUTURE_TOLERANCE_SECONDS
+from storage.control.tables import hours as bronze_hours
 from storage.live.minutes import HOUR
 from storage.live.state import WINDOWS_QUERY, begin_generation, open_state
 from storage.live.tables import hours, minutes
@@ -31,9 +32,15 @@ class LiveRecoveryPlan:
 
 def plan_recovery(engine: Engine, offsets_at: Callable[[datetime], Offsets], now: datetime) -> LiveRecoveryPlan:
     """From the oldest hour of the last day that gold does not answer for. `offsets_at`: the first offsets at or after a time."""
-    hour = sa.func.date_trunc("hour", minutes.c.minute, "UTC")
+    counted = sa.select(sa.func.date_trunc("hour", minutes.c.minute, "UTC").label("hour")).where(
+        minutes.c.minute >= now - LONGEST_RECOUNT
+    )
+    # What has landed and is in no minute was not counted, which may be why this is wanted.
+    known = sa.union(counted, sa.select(bronze_hours.c.hour)).subquery()
     superseded = sa.select(hours.c.hour).where(hours.c.superseded_at.is_not(None))
-    oldest = sa.select(sa.func.min(hour)).where(minutes.c.minute >= now - LONGEST_RECOUNT, hour.not_in(superseded))
+    oldest = sa.select(sa.func.min(known.c.hour)).where(
+        known.c.hour >= now - LONGEST_RECOUNT, known.c.hour <= now, known.c.hour.not_in(superseded)
+    )
     with engine.connect() as connection:
         found = connection.execute(oldest).scalar()
     running = now.replace(minute=0, second=0, microsecond=0)

@@ -19,10 +19,10 @@ from sqlalchemy.exc import OperationalError
 
 from ingestion.contracts.registry import CONTRACTS
 from runtime.crash_points import CrashPoint, reach
-from storage.control.alerts import open_alert
+from storage.control.alerts import open_alert, resolve_alert
 from storage.live.anomaly_store import AnomalyWatch
 from storage.live.batches import Batch, BatchOrderError, Cell, apply_batch, close_before
-from storage.live.state import WINDOWS_QUERY, QueryState, open_state, remember_topics
+from storage.live.state import WINDOWS_QUERY, QueryState, open_state, remember_start
 from storage.settings import StorageSettings
 from streaming import guards, live_guards
 from streaming.checkpoints import Checkpoints
@@ -32,7 +32,7 @@ from streaming.files import Files
 from streaming.kafka_topics import TopicInfo
 from streaming.live_events import DELIVERY_GRACE_SECONDS, LiveRules, to_live
 from streaming.live_progress import CatchUp, LiveBatch, LiveProgress
-from streaming.live_windows import live_session, to_minutes
+from streaming.live_windows import PLAN_VERSION, live_session, to_minutes
 from streaming.settings import StreamingSettings
 from streaming.sources import read_kafka, starting_offsets_json
 from streaming.transforms import LandingRules, to_bronze
@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 QUERY_FOLDER = "windows"
 LOCK_WAIT_SECONDS = 30.0
 RETRY_SECONDS = 1.0
+DROPPED_ALERT = "live_rows_dropped"
+# So long without a dropped row, and the alert is over.
+QUIET = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +86,8 @@ class LiveRun:
         self._stopping = threading.Event()
         self._seen_batch = -1
         self._dropped = 0
+        # The run before may have left an alert open.
+        self._dropped_at: datetime | None = clock()
         self._anomalies = AnomalyWatch(engine, WINDOWS_QUERY)
         self.progress = progress or LiveProgress()
         self.checkpoints = Checkpoints(Files(spark), settings.windows_checkpoint_dir)
@@ -100,11 +105,12 @@ class LiveRun:
             location = self.checkpoints.location(state.generation, QUERY_FOLDER)
             planned, committed = self.checkpoints.read_batch_ids(location)
             guards.refuse(
-                live_guards.check_topic(state, {topic.name: topic.topic_id}, read_ends())
+                live_guards.check_plan(state, PLAN_VERSION)
+                or live_guards.check_topic(state, {topic.name: topic.topic_id}, read_ends())
                 or live_guards.check_checkpoint(state, self.checkpoints.read_query_id(location), planned, committed),
                 "realtime_windows",
             )
-            remember_topics(self._engine, WINDOWS_QUERY, {topic.name: topic.topic_id})
+            remember_start(self._engine, WINDOWS_QUERY, {topic.name: topic.topic_id}, PLAN_VERSION)
             self.progress.set_offsets(state.offsets)
             self._catch_up = CatchUp(read_ends, self._clock)
             self._query = self._start_query(state, location, topic)
@@ -202,19 +208,25 @@ class LiveRun:
 
     def _count_dropped(self) -> None:
         """Spark drops what is behind its watermark, which no record that is counted should be. If one was, somebody has to know."""
-        dropped = 0
-        for progress in self._query.recentProgress if self._query is not None else ():
-            if progress.batchId > self._seen_batch:
-                self._seen_batch = progress.batchId
-                dropped += sum(operator.numRowsDroppedByWatermark for operator in progress.stateOperators)
+        if self._query is None:
+            return
+        unseen = [progress for progress in self._query.recentProgress if progress.batchId > self._seen_batch]
+        dropped = sum(operator.numRowsDroppedByWatermark for progress in unseen for operator in progress.stateOperators)
         if dropped:
-            self._dropped += dropped
-            self.progress.record_dropped(self._dropped)
             message = (
-                f"{self._dropped} rows were behind the watermark and are in no minute: partitions were read too far apart. Raise "
-                "TIDEMARK_STREAMING_WINDOWS_WATERMARK_SLACK_SECONDS; gold has them."
+                f"{self._dropped + dropped} rows were behind the watermark and are in no minute: partitions were read too far apart. "
+                "Raise TIDEMARK_STREAMING_WINDOWS_WATERMARK_SLACK_SECONDS; gold has them."
             )
-            open_alert(self._engine, "live_rows_dropped", WINDOWS_QUERY, message, {"rows": self._dropped})
+            # Before it counts as seen: the database may be away.
+            open_alert(self._engine, DROPPED_ALERT, WINDOWS_QUERY, message, {"rows": self._dropped + dropped})
+            self._dropped += dropped
+            self._dropped_at = self._clock()
+            self.progress.record_dropped(self._dropped)
+        if unseen:
+            self._seen_batch = unseen[-1].batchId
+        if self._dropped_at is not None and self._clock() - self._dropped_at >= QUIET:
+            resolve_alert(self._engine, DROPPED_ALERT, WINDOWS_QUERY)
+            self._dropped_at = None
 
     def restart_with(self, source: LiveSource, topic: TopicInfo, read_ends: Callable[[], Offsets]) -> None:
         """Goes on with other Avro schemas: they are part of the query's plan, not of its state."""

@@ -1,7 +1,8 @@
 """The live windows as a stateful Spark query: copies dropped within the watermark, cells of one minute, their newest values.
 
-Holds the query's plan and settings. Changing anything here that Spark keeps in its state (keys, aggregates, the number of shuffle
-partitions, the order of the two operators) makes an old checkpoint unreadable: raise PLAN_VERSION, and the next start begins a new one.
+Holds the query's plan and settings. Spark keeps keys, aggregates and the order of the two operators in its state: where one of them
+changes, an old checkpoint cannot be read, or is read as something else. Raise PLAN_VERSION then: the next start refuses what an older plan
+wrote, and names the way on (docs/live-windows.md). A test compares what Spark writes with what this version wrote.
 """
 
 from pyspark.sql import DataFrame, SparkSession

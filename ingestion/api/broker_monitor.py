@@ -63,4 +63,7 @@ class BrokerMonitor:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._pause_seconds):
-            self.check()
+            try:
+                self.check()
+            except Exception as error:  # noqa: BLE001 - without this thread nobody would take requests again
+                log.error("asking the broker failed", error=type(error).__name__)

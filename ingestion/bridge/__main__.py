@@ -5,7 +5,6 @@ partitions.
 """
 
 import signal
-import sys
 import threading
 
 import sqlalchemy as sa
@@ -25,6 +24,7 @@ from ingestion.schema_registry.decoding import decoder_of
 from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.logs import configure_logs
 from runtime.settings import EXIT_CONFIGURATION, exit_on_invalid_settings
 from storage.control import heartbeats, make_engine
 from storage.settings import StorageSettings
@@ -62,19 +62,12 @@ def find_left_behind(storage: StorageSettings, stopping: threading.Event) -> dic
 
 def main() -> None:
     """Builds the real parts and runs."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with exit_on_invalid_settings():
         settings, storage = IngestionSettings(), StorageSettings()
+    configure_logs(HEARTBEAT_NAME, settings.environment)
     left_behind = find_left_behind(storage, stopping)
     if left_behind:
         structlog.get_logger(__name__).error(describe_left_behind(left_behind, storage.topics.downloads))

@@ -3,6 +3,8 @@
 Definition (docs/live-windows.md): LOW_SUCCESS_RATE when a region's success rate lies below its baseline by a one-sided binomial test at
 0.001 in three consecutive minutes of at least five downloads each; LOW_SPEED when the mean speed of successes lies below half its baseline.
 The baseline is the region's own over the last 60 minutes outside of its alerts, with at least 500 downloads; until then the platform's.
+An alert keeps the baseline that it was opened by: a long outage becomes nobody's usual rate, and ends when what was usual is back. What
+was usual before it still is then: those 60 minutes do not pass while an alert is open.
 """
 
 from collections import deque
@@ -54,6 +56,15 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class OpenAlert:
+    """An alert that is open, and what its minutes are held to."""
+
+    type: AnomalyType
+    region: str
+    baseline: float
+
+
+@dataclass(frozen=True)
 class Resolution:
     """An alert ends: three healthy minutes before `resolved_at`."""
 
@@ -68,10 +79,10 @@ class _Sums:
     successes: int = 0
     speed: float = 0.0
 
-    def add(self, minute: RegionMinute, sign: int = 1) -> None:
-        self.downloads += sign * minute.download_count
-        self.successes += sign * minute.success_count
-        self.speed += sign * minute.speed_sum
+    def add(self, minute: RegionMinute) -> None:
+        self.downloads += minute.download_count
+        self.successes += minute.success_count
+        self.speed += minute.speed_sum
 
     def value(self, type_: AnomalyType) -> float:
         if type_ is AnomalyType.LOW_SPEED:
@@ -79,14 +90,24 @@ class _Sums:
         return self.successes / self.downloads
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A minute of a watch; `number` counts the watch's minutes outside of alerts."""
+
+    number: int
+    minute: datetime
+    item: RegionMinute
+
+
 @dataclass
 class _Watch:
-    """One (type, region): its last hour outside of alerts, its streaks, and whether an alert is open."""
+    """One (type, region): its last hour outside of alerts, its streaks, and the baseline of an open alert."""
 
-    recent: deque[tuple[datetime, RegionMinute]] = field(default_factory=deque)
-    bad: list[tuple[datetime, RegionMinute]] = field(default_factory=list)
+    minute_count: int = 0
+    recent: deque[_Entry] = field(default_factory=deque)
+    bad: list[_Entry] = field(default_factory=list)
     healthy_count: int = 0
-    is_open: bool = False
+    alert_baseline: float | None = None
 
 
 class AnomalyJudge:
@@ -95,69 +116,71 @@ class AnomalyJudge:
     def __init__(self) -> None:
         self._watches: dict[tuple[AnomalyType, str], _Watch] = {}
 
-    def set_open(self, alerts: Iterable[tuple[str, str]]) -> None:
-        """Which (type, region) have an open alert, whatever was judged before: what the tables say wins."""
-        opened = {(AnomalyType(type_), region) for type_, region in alerts}
-        for key in opened:
+    def set_open(self, alerts: Iterable[OpenAlert]) -> None:
+        """Which alerts are open, whatever was judged before: what the tables say wins."""
+        baselines = {(alert.type, alert.region): alert.baseline for alert in alerts}
+        for key in baselines:
             self._watches.setdefault(key, _Watch())
         for key, watch in self._watches.items():
-            watch.is_open = key in opened
+            watch.alert_baseline = baselines.get(key)
+            if watch.alert_baseline is None:
+                watch.healthy_count = 0
 
     def judge(self, minute: datetime, regions: Sequence[RegionMinute]) -> list[Opening | Resolution]:
         """What changes with this minute. A region that is not named had no download."""
         found: list[Opening | Resolution] = []
         by_region = {item.region: item for item in regions}
         for type_ in AnomalyType:
-            platform = self._platform(type_, minute)
+            platform = self._platform(type_)
             for region in by_region.keys() | {region for kind, region in self._watches if kind is type_}:
                 watch = self._watches.setdefault((type_, region), _Watch())
                 item = by_region.get(region, RegionMinute(region, 0, 0, 0.0))
                 found += self._judge_region(type_, watch, minute, item, platform)
+        # A region is a client's text: one that is not heard of any more is forgotten.
+        self._watches = {
+            key: watch
+            for key, watch in self._watches.items()
+            if watch.recent or watch.bad or watch.alert_baseline is not None
+        }
         return sorted(found, key=lambda item: (item.type, item.region))
 
     def _judge_region(
         self, type_: AnomalyType, watch: _Watch, minute: datetime, item: RegionMinute, platform: float | None
     ) -> list[Opening | Resolution]:
+        if watch.alert_baseline is not None:
+            return _judge_alert(type_, watch, minute, item, watch.alert_baseline)
+        watch.minute_count += 1
+        entry = _Entry(watch.minute_count, minute, item)
         own = _sum(watch.recent)
         baseline = own.value(type_) if own.downloads >= BASELINE_DOWNLOADS else platform
         verdict = _is_bad(type_, item, baseline)
-        if not watch.is_open and verdict is not True and item.download_count:
-            watch.recent.append((minute, item))
-        if verdict is None:
-            if not watch.is_open:
-                _restore(watch)
-            return []
-        assert baseline is not None
-        if watch.is_open:
-            watch.healthy_count = 0 if verdict else watch.healthy_count + 1
-            if watch.healthy_count < STREAK:
-                return []
-            watch.is_open, watch.healthy_count = False, 0
-            return [Resolution(type_, item.region, minute + MINUTE)]
+        if verdict is not True and item.download_count:
+            watch.recent.append(entry)
         if not verdict:
             _restore(watch)
             return []
-        watch.bad.append((minute, item))
+        watch.bad.append(entry)
         if len(watch.bad) < STREAK:
             return []
+        assert baseline is not None
         return [_open(type_, watch, minute, item.region, baseline)]
 
-    def _platform(self, type_: AnomalyType, minute: datetime) -> float | None:
-        """The baseline of all regions together; drops what is older than an hour on the way."""
+    def _platform(self, type_: AnomalyType) -> float | None:
+        """The baseline of all regions together; drops what is more than an hour outside of alerts ago on the way."""
         sums = _Sums()
         for (kind, _), watch in self._watches.items():
             if kind is type_:
-                while watch.recent and watch.recent[0][0] < minute - BASELINE_MINUTES * MINUTE:
+                while watch.recent and watch.recent[0].number <= watch.minute_count - BASELINE_MINUTES:
                     watch.recent.popleft()
-                for _, item in watch.recent:
-                    sums.add(item)
+                for entry in watch.recent:
+                    sums.add(entry.item)
         return sums.value(type_) if sums.downloads >= BASELINE_DOWNLOADS else None
 
 
-def _sum(minutes: Iterable[tuple[datetime, RegionMinute]]) -> _Sums:
+def _sum(entries: Iterable[_Entry]) -> _Sums:
     sums = _Sums()
-    for _, item in minutes:
-        sums.add(item)
+    for entry in entries:
+        sums.add(entry.item)
     return sums
 
 
@@ -172,17 +195,31 @@ def _is_bad(type_: AnomalyType, item: RegionMinute, baseline: float | None) -> b
     return item.speed_sum / item.success_count < LOW_SPEED_RATIO * baseline
 
 
+def _judge_alert(
+    type_: AnomalyType, watch: _Watch, minute: datetime, item: RegionMinute, baseline: float
+) -> list[Opening | Resolution]:
+    """Three healthy minutes end it; a minute that says nothing is neither."""
+    verdict = _is_bad(type_, item, baseline)
+    if verdict is None:
+        return []
+    watch.healthy_count = 0 if verdict else watch.healthy_count + 1
+    if watch.healthy_count < STREAK:
+        return []
+    watch.alert_baseline, watch.healthy_count = None, 0
+    return [Resolution(type_, item.region, minute + MINUTE)]
+
+
 def _restore(watch: _Watch) -> None:
     """The streak ended before it was an alert: its minutes belong to the baseline after all."""
     watch.recent.extend(watch.bad)
-    watch.recent = deque(sorted(watch.recent, key=lambda entry: entry[0]))
+    watch.recent = deque(sorted(watch.recent, key=lambda entry: entry.number))
     watch.bad.clear()
 
 
 def _open(type_: AnomalyType, watch: _Watch, minute: datetime, region: str, baseline: float) -> Opening:
     pooled = _sum(watch.bad)
-    first = watch.bad[0][0]
+    first = watch.bad[0].minute
     watch.bad.clear()
-    watch.is_open, watch.healthy_count = True, 0
+    watch.alert_baseline, watch.healthy_count = baseline, 0
     severity = "CRITICAL" if pooled.value(AnomalyType.LOW_SUCCESS_RATE) < CRITICAL_BELOW else "WARNING"
     return Opening(type_, region, severity, pooled.value(type_), baseline, first, minute + MINUTE)

@@ -17,6 +17,7 @@ from storage.live.anomalies import (
     MINUTE,
     AnomalyJudge,
     AnomalyType,
+    OpenAlert,
     Opening,
     RegionMinute,
     Resolution,
@@ -27,8 +28,10 @@ from storage.live.tables import anomalies, minutes, queries
 
 # A minute is judged so long after its end, not when it is closed: an alert a quarter of an hour late is none.
 SETTLE_SECONDS = 15
-# What the judge reads again after a start, so that baselines and streaks are what they would have been.
+# What the judge reads again after a start, before where it goes on or before an alert that is open: baselines and streaks are then what
+# they would have been. Of an alert that is open for longer than a day, what was usual before it is forgotten.
 WARM_UP = timedelta(minutes=BASELINE_MINUTES + 10)
+LONGEST_WARM_UP = timedelta(days=1)
 # The first judge of all looks back so far.
 FIRST_LOOK = timedelta(hours=2)
 
@@ -91,21 +94,30 @@ class AnomalyWatch:
         with self._engine.begin() as connection:
             judged_before = read_state(connection, self._query).judged_before
             first = end - FIRST_LOOK if judged_before is None else judged_before.astimezone(UTC)
-            by_minute = _read(connection, first - WARM_UP, first)
-            opened = connection.execute(
-                sa.select(anomalies.c.app_id, anomalies.c.type, anomalies.c.region).where(
-                    anomalies.c.resolved_at.is_(None)
+            alerts = connection.execute(
+                sa.select(anomalies).where(
+                    sa.or_(anomalies.c.resolved_at.is_(None), anomalies.c.resolved_at > first - LONGEST_WARM_UP)
                 )
             ).all()
-        minute = first - WARM_UP
+            begun = [row.first_minute.astimezone(UTC) for row in alerts if row.resolved_at is None]
+            minute = max(min([first, *begun]) - WARM_UP, first - LONGEST_WARM_UP)
+            by_minute = _read(connection, minute, first)
         while minute < first:
+            # Or the minutes of a long outage would be taken for what is usual.
+            self._set_open(alerts, minute)
             self._judge(minute, by_minute)
             minute += MINUTE
-        for app_id in {*self._judges, *(row.app_id for row in opened)}:
-            self._judges.setdefault(app_id, AnomalyJudge()).set_open(
-                [(row.type, row.region) for row in opened if row.app_id == app_id]
-            )
+        self._set_open(alerts, first)
         return first
+
+    def _set_open(self, alerts: Sequence[Any], minute: datetime) -> None:
+        """Has the judges know which of the alerts were open at a minute, from the first bad one to the last before they were resolved."""
+        opened: dict[str, list[OpenAlert]] = defaultdict(list)
+        for row in alerts:
+            if row.first_minute <= minute and (row.resolved_at is None or minute < row.resolved_at):
+                opened[row.app_id].append(OpenAlert(AnomalyType(row.type), row.region, row.baseline))
+        for app_id in {*self._judges, *opened}:
+            self._judges.setdefault(app_id, AnomalyJudge()).set_open(opened[app_id])
 
 
 def _read(connection: Connection, start: datetime, end: datetime) -> dict[datetime, dict[str, list[RegionMinute]]]:

@@ -107,10 +107,7 @@ def _close(connection: Connection, query: str, moment: datetime) -> None:
     if before is not None and after <= before:
         return
     connection.execute(sa.update(queries).where(queries.c.name == query).values(closed_before=after))
-    closed = sa.select(sa.func.date_trunc("hour", minutes.c.minute, "UTC").distinct().label("hour")).where(
-        minutes.c.minute < _floor_hour(after), minutes.c.minute >= (_EPOCH if before is None else _floor_hour(before))
-    )
-    found = [row.hour for row in connection.execute(closed)]
+    found = _closed_hours(connection, before, after)
     if found:
         offsets = connection.execute(sa.select(queries.c.offsets).where(queries.c.name == query)).scalar_one()
         rows = [{"hour": hour, "closed_at": datetime.now(UTC), "offsets": offsets} for hour in found]
@@ -122,6 +119,19 @@ def _close(connection: Connection, query: str, moment: datetime) -> None:
                 where=hours.c.closed_at.is_(None),
             )
         )
+
+
+def _closed_hours(connection: Connection, before: datetime | None, after: datetime) -> list[datetime]:
+    """The hours that end between the two. Those without a minute too: that gold has none either is to be compared like all else."""
+    if before is None:
+        first = connection.execute(
+            sa.select(sa.func.date_trunc("hour", minutes.c.minute, "UTC").distinct().label("hour")).where(
+                minutes.c.minute < _floor_hour(after)
+            )
+        )
+        return [row.hour for row in first]
+    first_hour, end = _floor_hour(before.astimezone(UTC)), _floor_hour(after)
+    return [first_hour + n * _HOUR for n in range(int((end - first_hour) / _HOUR))]
 
 
 def _write_minutes(connection: Connection, batch: Batch, cells: Sequence[Cell]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from storage.control.hours import IS_DIRTY
 from storage.control.tables import hours as bronze_hours
 from storage.live.minutes import HOUR
-from storage.live.tables import hours, minutes, queries
+from storage.live.tables import hours, queries
 
 # An hour just over is still being landed and published.
 SETTLE = timedelta(seconds=60)
@@ -27,15 +27,10 @@ class DueHour:
 
 
 def mark_superseded(engine: Engine, now: datetime) -> int:
-    """Notes the hours that are over, have live minutes, and are published as they are in bronze. They stay so. Returns how many are new."""
-    has_minutes = sa.exists(
-        sa.select(minutes.c.minute).where(
-            minutes.c.minute >= bronze_hours.c.hour, minutes.c.minute < bronze_hours.c.hour + sa.literal(HOUR)
-        )
-    )
+    """Notes the hours that are over and published as they are in bronze, whatever live has of them. Returns how many are new; they stay."""
     known = sa.select(hours.c.hour).where(hours.c.superseded_at.is_not(None))
     over = sa.select(bronze_hours.c.hour, sa.literal(now, sa.TIMESTAMP(timezone=True))).where(
-        bronze_hours.c.hour <= now - HOUR - SETTLE, ~IS_DIRTY, bronze_hours.c.hour.not_in(known), has_minutes
+        bronze_hours.c.hour <= now - HOUR - SETTLE, ~IS_DIRTY, bronze_hours.c.hour.not_in(known)
     )
     statement = insert(hours).from_select(["hour", "superseded_at"], over)
     statement = statement.on_conflict_do_update(
@@ -46,22 +41,17 @@ def mark_superseded(engine: Engine, now: datetime) -> int:
 
 
 def list_due(engine: Engine, landed: Mapping[str, Mapping[int, int]], query: str) -> list[DueHour]:
-    """Hours to compare, oldest first; those whose minutes retention removed are not.
+    """Hours to compare, oldest first, also those of which live has no minute; those whose minutes retention removed are not.
 
     `landed`: the offsets of the bronze version up to which hours are known to be dirty or not.
     """
-    has_minutes = sa.exists(
-        sa.select(minutes.c.minute).where(
-            minutes.c.minute >= hours.c.hour, minutes.c.minute < hours.c.hour + sa.literal(HOUR)
-        )
-    )
     statement = (
         sa.select(hours.c.hour, hours.c.offsets, bronze_hours.c.published_version)
         .join(bronze_hours, bronze_hours.c.hour == hours.c.hour)
         .join(queries, queries.c.name == query)
         .where(
             hours.c.closed_at.is_not(None),
-            has_minutes,
+            hours.c.removed_at.is_(None),
             ~IS_DIRTY,
             sa.or_(hours.c.compared_version.is_(None), hours.c.compared_version < bronze_hours.c.published_version),
             sa.or_(queries.c.counted_from.is_(None), hours.c.hour >= queries.c.counted_from),

@@ -1,10 +1,12 @@
 """Compares one hour of closed live minutes with what is published, cell by cell. Reads both sides; writes nothing.
 
 Minutes are compared with what the published events of `silver.events` give; their roll-ups with gold's own tables. Counts and sums must be
-equal once what live left out (its ledger, per record) and imports are added; distinct users within the sketch's error. Who compares which
-hour when: storage.live.hours.
+equal once what live left out (its ledger, per record) and imports are added; distinct users within the sketch's error. Where gold and live
+may each take another copy of an event, just the cells of that event may differ, by just its values. Who compares which hour when:
+storage.live.hours.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +35,8 @@ MAX_EXAMPLES = 20
 # How far around an hour the ledger is asked where copies of its records went.
 NEAR = timedelta(days=1)
 GRAINS = {"gold.agg_5min_events": Grain.FIVE_MINUTES, "gold.agg_hour_events": Grain.HOUR}
+# One record is in one cell of each table, but for its hashtags.
+_MINUTES_OF_HASHTAGS = f"live.minutes[{Breakdown.HASHTAG}]"
 
 CellKey = tuple[str, datetime, str, tuple[str, ...]]
 Cell = dict[str, Any]
@@ -63,7 +67,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What a comparison found. `tolerated` cells hold copies or bodies that one side alone can judge, see sql/allowed.sql."""
+    """What a comparison found. `tolerated` cells differ by copies or bodies that one side alone can judge, see sql/records.sql."""
 
     hour: datetime
     publication_id: int
@@ -108,21 +112,26 @@ def compare_hour(
     if publication is None:
         raise ParityError("nothing is published yet")
     values = {"day": hour.date(), "hour": hour, "topic": topic}
+    judged = {"remembered_seconds": remembered_seconds, "horizon_days": settings.deduplication_horizon_days}
     with open_lake(settings, snapshot_id=publication.snapshot_id) as lake:
         _load_ledger(lake, engine, hour)
         lake.execute(_sql("rows"), values)
+        lake.execute(_sql("records"), {**values, **judged})
         lake.execute(_sql("expected"))
-        gold = {**dict(_expected_minutes(lake)), **dict(_gold_windows(lake, values))}
+        gold = {**_expected_cells(lake, "counted"), **dict(_gold_windows(lake, values))}
+        leeway = _Leeway(
+            _with_rollups(_expected_cells(lake, "more")),
+            _with_rollups(_expected_cells(lake, "less")),
+            dict(
+                lake.execute("select app_id, count(*) from records where side = 'unknown' group by app_id").fetchall()
+            ),
+        )
         live = _live_cells(engine, hour)
         unseen = _add_unseen(live, lake.execute(_sql("unseen")).fetchall())
         offences = lake.execute(_sql("ledger")).fetchall()
-        allowed = {
-            row[0]: (row[1], row[2])
-            for row in lake.execute(_sql("allowed"), {**values, "remembered_seconds": remembered_seconds}).fetchall()
-        }
         reasons = dict(lake.execute("select reason, count(*) from ledger group by all order by all").fetchall())
         imported = lake.execute("select count(*) from published where is_imported").fetchone()
-    differences, tolerated = _compare(live, gold, unseen, allowed)
+    differences, tolerated = _compare(live, gold, unseen, leeway)
     return ParityReport(
         hour=hour,
         publication_id=publication.publication_id,
@@ -141,9 +150,9 @@ def _sql(name: str) -> str:
 
 
 def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, hour: datetime) -> None:
-    """Makes `ledger`, the hour's records, and `winners_left_out`, the places of a day around it: farther copies are not looked for."""
+    """Makes `ledger`, the hour's records, and `left_out_near`, those of a day around it: farther copies are not looked for."""
     places = (left_out.c.kafka_topic, left_out.c.kafka_partition, left_out.c.kafka_offset)
-    for name, start, end in (("ledger", hour, hour + HOUR), ("winners_left_out", hour - NEAR, hour + HOUR + NEAR)):
+    for name, start, end in (("ledger", hour, hour + HOUR), ("left_out_near", hour - NEAR, hour + HOUR + NEAR)):
         lake.execute(
             f"create temp table {name} (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, reason varchar)"
         )
@@ -157,14 +166,15 @@ def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, hour: datetime
             lake.execute(f"insert into {name} select unnest(?), unnest(?), unnest(?), unnest(?)", columns)
 
 
-def _expected_minutes(lake: duckdb.DuckDBPyConnection) -> Iterator[tuple[CellKey, Cell]]:
+def _expected_cells(lake: duckdb.DuckDBPyConnection, side: str) -> dict[CellKey, Cell]:
     columns = (*COUNTS, *AMOUNTS, USERS)
-    rows = lake.execute(f"select breakdown, window_start, app_id, keys, {', '.join(columns)} from expected").fetchall()
-    for breakdown, start, app_id, keys, *values in rows:
-        yield (
-            (_minutes_table(breakdown), start.astimezone(UTC), app_id, tuple(keys)),
-            dict(zip(columns, values, strict=True)),
-        )
+    rows = lake.execute(
+        f"select breakdown, window_start, app_id, keys, {', '.join(columns)} from expected where side = ?", [side]
+    ).fetchall()
+    return {
+        (_minutes_table(breakdown), start.astimezone(UTC), app_id, tuple(keys)): dict(zip(columns, values, strict=True))
+        for breakdown, start, app_id, keys, *values in rows
+    }
 
 
 def _gold_windows(lake: duckdb.DuckDBPyConnection, values: dict[str, Any]) -> Iterator[tuple[CellKey, Cell]]:
@@ -202,39 +212,87 @@ def _add_unseen(live: dict[CellKey, Cell], rows: list[Any]) -> set[CellKey]:
     touched = set()
     for app_id, keys, minute, count in rows:
         for table, grain in GRAINS.items():
-            start = datetime.fromtimestamp(
-                minute.timestamp() // grain.length.total_seconds() * grain.length.total_seconds(), UTC
-            )
-            key = (table, start, app_id, tuple(keys))
+            key = (table, _window_start(minute, grain), app_id, tuple(keys))
             live.setdefault(key, {"event_count": 0, USERS: 0})["event_count"] += count
             touched.add(key)
     return touched
 
 
+def _window_start(minute: datetime, grain: Grain) -> datetime:
+    seconds = grain.length.total_seconds()
+    return datetime.fromtimestamp(minute.timestamp() // seconds * seconds, UTC)
+
+
+def _with_rollups(cells: dict[CellKey, Cell]) -> dict[CellKey, Cell]:
+    """The minutes' cells, and what those of all events make of gold's windows."""
+    found = dict(cells)
+    for (table, minute, app_id, keys), cell in cells.items():
+        if table == _minutes_table(Breakdown.EVENTS):
+            for gold, grain in GRAINS.items():
+                key = (gold, _window_start(minute, grain), app_id, keys)
+                before = found.get(key, {}).get("event_count", 0)
+                found[key] = {"event_count": before + cell["event_count"]}
+    return found
+
+
+@dataclass(frozen=True)
+class _Leeway:
+    """By how much live may be above (`more`) or below gold (`less`), per cell and column; `unknown`: an app's records, in any cell."""
+
+    more: dict[CellKey, Cell]
+    less: dict[CellKey, Cell]
+    unknown: dict[str, int]
+
+
 def _compare(
-    live: dict[CellKey, Cell], gold: dict[CellKey, Cell], unseen: set[CellKey], allowed: dict[str, tuple[int, int]]
+    live: dict[CellKey, Cell], gold: dict[CellKey, Cell], unseen: set[CellKey], leeway: _Leeway
 ) -> tuple[list[Difference], int]:
     differences: list[Difference] = []
     tolerated = 0
+    used: Counter[tuple[str, str]] = Counter()
     for key in sorted(live.keys() | gold.keys()):
+        table, _, app_id, _ = key
         ours, theirs = live.get(key, {}), gold.get(key, {})
+        more, less = leeway.more.get(key, {}), leeway.less.get(key, {})
         difference = (ours.get("event_count") or 0) - (theirs.get("event_count") or 0)
-        more, less = allowed.get(key[2], (0, 0))
-        if difference and -less <= difference <= more:
-            tolerated += 1
-            continue
-        columns = [column for column in (ours or theirs) if column != USERS or key not in unseen]
-        differences += [
-            Difference(*key, column, str(ours.get(column, 0)), str(theirs.get(column, 0)))
-            for column in columns
-            if not _is_equal(column, ours.get(column) or 0, theirs.get(column) or 0, theirs.get("event_count") or 0)
+        beyond = max(0, difference - more.get("event_count", 0))
+        if 0 < beyond <= leeway.unknown.get(app_id, 0) - used[app_id, table]:
+            if table != _MINUTES_OF_HASHTAGS:
+                used[app_id, table] += beyond
+        else:
+            beyond = 0
+        wrong = [
+            column
+            for column in (ours or theirs)
+            if (column != USERS or key not in unseen)
+            and not _is_equal(
+                column,
+                ours.get(column) or 0,
+                theirs.get(column) or 0,
+                theirs.get("event_count") or 0,
+                more,
+                less,
+                beyond,
+            )
         ]
+        differences += [
+            Difference(*key, column, str(ours.get(column, 0)), str(theirs.get(column, 0))) for column in wrong
+        ]
+        tolerated += bool(difference and not wrong)
     return differences, tolerated
 
 
-def _is_equal(column: str, ours: Any, theirs: Any, event_count: int) -> bool:
-    if column == USERS:
-        return is_within_bound(ours, theirs)
+def _is_equal(
+    column: str, ours: Any, theirs: Any, event_count: int, more: Cell, less: Cell, unknown_count: int
+) -> bool:
+    """Whether live's value is gold's, give or take what the cell's uncertain records amount to."""
     if column in AMOUNTS:
-        return abs(Decimal(ours) - Decimal(theirs)) <= AMOUNT_STEP * event_count
-    return bool(ours == theirs)
+        if unknown_count:
+            return True  # of a record that is not known, neither is its size
+        above, below = Decimal(more.get(column, 0)), Decimal(less.get(column, 0))
+        counted = event_count + more.get("event_count", 0)
+        step = AMOUNT_STEP * counted
+        return -below - step <= Decimal(ours) - Decimal(theirs) <= above + step
+    counted_as = "event_count" if column == USERS else column
+    nearest = min(max(ours, theirs - less.get(counted_as, 0)), theirs + more.get(counted_as, 0) + unknown_count)
+    return is_within_bound(ours, nearest) if column == USERS else bool(ours == nearest)

@@ -19,7 +19,6 @@ from storage.live.state import WINDOWS_QUERY
 from storage.live.tables import anomalies, hours, left_out, minutes, queries
 
 _LEDGER_HOUR = sa.func.date_trunc("hour", left_out.c.occurred_at, "UTC")
-_OF_HOUR = (minutes.c.minute >= hours.c.hour, minutes.c.minute < hours.c.hour + sa.literal(HOUR))
 # Compared as it is published; or never to be, because another checkpoint counted it.
 _IS_DONE = sa.and_(
     hours.c.superseded_at.is_not(None),
@@ -49,9 +48,10 @@ def plan_removal(engine: Engine, *, minutes_before: datetime, alerts_before: dat
     with engine.connect() as connection:
         done = _done_hours(connection, minutes_before, limit_hours)
         ledger = _ledger_hours(connection, minutes_before, done, limit_hours)
+        counts = {hour: _count(connection, minutes, _minutes_of(hour)) for hour in done}
         return Removal(
-            tuple(done),
-            sum(_count(connection, minutes, _minutes_of(hour)) for hour in done),
+            tuple(hour for hour, count in counts.items() if count),
+            sum(counts.values()),
             sum(_count(connection, left_out, _ledger_of(hour)) for hour in ledger),
             _count(connection, anomalies, _old_alerts(alerts_before)),
         )
@@ -82,7 +82,7 @@ def _done_hours(connection: Connection, before: datetime, limit: int) -> list[da
     statement = (
         sa.select(hours.c.hour)
         .join(bronze_hours, bronze_hours.c.hour == hours.c.hour)
-        .where(hours.c.hour <= before - HOUR, _IS_DONE, sa.exists(sa.select(minutes.c.minute).where(*_OF_HOUR)))
+        .where(hours.c.hour <= before - HOUR, hours.c.removed_at.is_(None), _IS_DONE)
         .order_by(hours.c.hour)
         .limit(limit)
     )
@@ -90,19 +90,26 @@ def _done_hours(connection: Connection, before: datetime, limit: int) -> list[da
 
 
 def _ledger_hours(connection: Connection, before: datetime, gone: Collection[datetime], limit: int) -> list[datetime]:
-    """Published hours that have ledger rows and no minutes, so that nobody compares them; those of `gone` count as without."""
+    """Published hours that have ledger rows and that nobody compares; those of `gone` count as removed."""
     found = (
         sa.select(_LEDGER_HOUR.label("hour")).where(left_out.c.occurred_at < before - NEAR - HOUR).distinct().subquery()
     )
-    has_minutes = sa.exists(
-        sa.select(minutes.c.minute).where(
-            minutes.c.minute >= found.c.hour, minutes.c.minute < found.c.hour + sa.literal(HOUR)
-        )
+    is_compared = sa.or_(
+        sa.exists(
+            sa.select(minutes.c.minute).where(
+                minutes.c.minute >= found.c.hour, minutes.c.minute < found.c.hour + sa.literal(HOUR)
+            )
+        ),
+        sa.exists(
+            sa.select(hours.c.hour).where(
+                hours.c.hour == found.c.hour, hours.c.closed_at.is_not(None), hours.c.removed_at.is_(None)
+            )
+        ),
     )
     statement = (
         sa.select(found.c.hour)
         .join(bronze_hours, bronze_hours.c.hour == found.c.hour)
-        .where(found.c.hour <= before - NEAR - 2 * HOUR, ~IS_DIRTY, sa.or_(~has_minutes, found.c.hour.in_(gone)))
+        .where(found.c.hour <= before - NEAR - 2 * HOUR, ~IS_DIRTY, sa.or_(~is_compared, found.c.hour.in_(gone)))
         .order_by(found.c.hour)
         .limit(limit)
     )
@@ -120,6 +127,7 @@ def _remove_hour(engine: Engine, hour: datetime) -> int:
         )
         if connection.execute(statement).first() is None:
             return 0
+        connection.execute(sa.update(hours).where(hours.c.hour == hour).values(removed_at=sa.func.now()))
         return connection.execute(sa.delete(minutes).where(_minutes_of(hour))).rowcount
 
 

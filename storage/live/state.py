@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.live.tables import hours, queries
+from storage.live.tables import hours, left_out, queries
 
 WINDOWS_QUERY = "realtime_windows"
 
@@ -19,6 +19,7 @@ class QueryState:
 
     name: str
     generation: int
+    plan_version: int | None
     query_id: str | None
     last_batch: int | None
     offsets: dict[str, dict[int, int]]
@@ -37,6 +38,7 @@ def read_state(connection: Connection, name: str, *, lock: bool = False) -> Quer
     return QueryState(
         name=row.name,
         generation=row.generation,
+        plan_version=row.plan_version,
         query_id=row.query_id,
         last_batch=row.last_batch,
         offsets={topic: {int(p): int(end) for p, end in of.items()} for topic, of in row.offsets.items()},
@@ -54,16 +56,23 @@ def open_state(engine: Engine, name: str = WINDOWS_QUERY) -> QueryState:
         return read_state(connection, name)
 
 
-def remember_topics(engine: Engine, name: str, topic_ids: Mapping[str, str]) -> None:
-    """Keeps the ids of the topics that the query reads. Idempotent."""
+def remember_start(engine: Engine, name: str, topic_ids: Mapping[str, str], plan_version: int) -> None:
+    """Keeps what the query reads, by the topics' ids, and which plan it is. Idempotent."""
     with engine.begin() as connection:
-        connection.execute(sa.update(queries).where(queries.c.name == name).values(topic_ids=dict(topic_ids)))
+        connection.execute(
+            sa.update(queries)
+            .where(queries.c.name == name)
+            .values(topic_ids=dict(topic_ids), plan_version=plan_version)
+        )
 
 
 def begin_generation(
     engine: Engine, name: str, generation: int, starts: Mapping[str, Mapping[int, int]], counted_from: datetime
 ) -> None:
-    """Puts a new checkpoint in force. It reads from `starts`; minutes from `counted_from` on open again, others stay. Idempotent."""
+    """Puts a new checkpoint in force. It reads from `starts`; minutes from `counted_from` on open again, others stay. Idempotent.
+
+    What is read again is judged again: its rows leave the ledger, or a record that counts now would still be left out by it.
+    """
     with engine.begin() as connection:
         read_state(connection, name, lock=True)
         connection.execute(
@@ -71,6 +80,7 @@ def begin_generation(
             .where(queries.c.name == name)
             .values(
                 generation=generation,
+                plan_version=None,
                 query_id=None,
                 last_batch=None,
                 offsets={topic: {str(p): offset for p, offset in of.items()} for topic, of in starts.items()},
@@ -79,4 +89,12 @@ def begin_generation(
                 closed_before=sa.func.least(queries.c.closed_before, counted_from),
             )
         )
-        connection.execute(sa.update(hours).where(hours.c.hour >= counted_from).values(closed_at=None))
+        connection.execute(sa.update(hours).where(hours.c.hour >= counted_from).values(closed_at=None, removed_at=None))
+        stays = [
+            (left_out.c.kafka_topic == topic)
+            & (left_out.c.kafka_partition == partition)
+            & (left_out.c.kafka_offset < offset)
+            for topic, of in starts.items()
+            for partition, offset in of.items()
+        ]
+        connection.execute(sa.delete(left_out).where(~sa.or_(sa.false(), *stays)))

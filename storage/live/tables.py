@@ -21,6 +21,11 @@ queries = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("generation", sa.Integer, nullable=False, comment="of the checkpoint in force"),
+    sa.Column(
+        "plan_version",
+        sa.Integer,
+        comment="of the query that wrote that checkpoint's state; null before its first start",
+    ),
     sa.Column("query_id", sa.Text, comment="Spark's id of that checkpoint; null before its first batch"),
     sa.Column("last_batch", sa.BigInteger, comment="newest batch that is in the tables; null before the first"),
     sa.Column(
@@ -80,6 +85,7 @@ hours = sa.Table(
     sa.Column("compared_version", sa.BigInteger, comment="bronze version that gold had when they were compared last"),
     _at("compared_at"),
     sa.Column("comparison", JSONB, comment="the newest comparison with gold"),
+    _at("removed_at", comment="when retention removed its minutes; it is not compared from then on"),
 )
 
 anomalies = sa.Table(

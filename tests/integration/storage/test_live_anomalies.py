@@ -75,6 +75,22 @@ def test_an_outage_raises_one_alert_soon_after_its_third_minute_and_three_good_o
     assert open_state(engine).judged_before == HOUR + 27 * MINUTE
 
 
+@pytest.mark.feature("S4-7")
+def test_a_restart_hours_into_an_outage_neither_ends_the_alert_nor_takes_the_outage_for_usual(engine: Engine) -> None:
+    # Regression: the judge warmed up on the outage's own minutes and took three of them for healthy ones.
+    write(engine, 0, *[95] * 30, *[40] * 150)
+    AnomalyWatch(engine, WINDOWS_QUERY).judge_until(HOUR + 100.5 * MINUTE)
+    assert AnomalyWatch(engine, WINDOWS_QUERY).judge_until(HOUR + 180.5 * MINUTE) == []
+    [alert] = list_anomalies(engine)
+    assert (alert.opened_at, alert.resolved_at) == (HOUR + 33 * MINUTE, None)
+
+    write(engine, 180, 95, 95, 95, 40, 40, 40)
+    AnomalyWatch(engine, WINDOWS_QUERY).judge_until(HOUR + 186.5 * MINUTE)
+    again, first = list_anomalies(engine)
+    assert (first.resolved_at, again.first_minute) == (HOUR + 183 * MINUTE, HOUR + 183 * MINUTE)
+    assert again.baseline == pytest.approx(0.95)
+
+
 def test_a_watch_whose_transaction_failed_judges_the_same_minutes_again(engine: Engine) -> None:
     write(engine, 0, *[95] * 20, 40, 40, 40)
     watch = AnomalyWatch(engine, WINDOWS_QUERY)

@@ -4,6 +4,8 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -78,3 +80,13 @@ def test_what_hostile_requests_cause_is_no_line_each() -> None:
     configure_logs("ingestion", "production", stream)
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     assert stream.getvalue() == ""
+
+
+def test_a_disk_that_is_full_costs_lines_and_raises_nothing() -> None:
+    # Regression: the thread that looks for the broker ended with its line, and the API refused requests until it was restarted.
+    with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
+        configure_logs("ingestion", "production", full)
+        log_something()
+        logging.getLogger().handlers.clear()
+        with suppress(OSError):
+            full.close()

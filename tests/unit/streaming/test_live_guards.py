@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage.live.state import QueryState
-from streaming.live_guards import check_checkpoint, check_topic
+from streaming.live_guards import check_checkpoint, check_plan, check_topic
 from streaming.live_progress import CatchUp
 
-FRESH = QueryState("realtime_windows", 0, None, None, {}, {}, None, None, None, None)
-COUNTED = replace(FRESH, query_id="q1", last_batch=7, offsets={"live": {0: 10, 1: 0}}, topic_ids={"live": "id-1"})
+FRESH = QueryState("realtime_windows", 0, None, None, None, {}, {}, None, None, None, None)
+COUNTED = replace(
+    FRESH, plan_version=1, query_id="q1", last_batch=7, offsets={"live": {0: 10, 1: 0}}, topic_ids={"live": "id-1"}
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,15 @@ def test_it_is_refused_with_the_remedy(
 ) -> None:
     [problem] = check_checkpoint(state, query_id, planned, committed)
     assert found in problem
+    assert "`tidemark recover realtime-windows`" in problem
+
+
+def test_state_of_another_plan_is_refused_with_the_remedy() -> None:
+    assert check_plan(COUNTED, 1) == []
+    assert check_plan(FRESH, 2) == []
+    assert check_plan(replace(FRESH, plan_version=1), 2) == [], "it died before its first batch: there is no state"
+    [problem] = check_plan(COUNTED, 2)
+    assert "written by plan 1 of the query, and this is plan 2" in problem
     assert "`tidemark recover realtime-windows`" in problem
 
 

@@ -111,6 +111,21 @@ def test_health_turns_unhealthy_after_two_missed_checks_and_back_after_one_answe
     assert changes == [True, True, False, True]
 
 
+def test_a_look_that_fails_is_not_the_last_one() -> None:
+    # Regression: the thread ended, and the API refused requests until it was restarted.
+    sink, looks = InMemorySink(), []
+
+    def fail_once(is_reachable: bool) -> None:
+        looks.append(is_reachable)
+        if len(looks) == 2:
+            raise OSError("no space left on device")
+
+    monitor = BrokerMonitor(sink, 0.01, fail_once)
+    monitor.start()
+    _until(lambda: len(looks) > 3)
+    monitor.stop(5)
+
+
 @pytest.mark.feature("S0-6")
 @pytest.mark.feature("S2-2")
 @pytest.mark.parametrize("path", ["/", "/health"])

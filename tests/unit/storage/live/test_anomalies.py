@@ -145,9 +145,24 @@ def test_an_alert_stays_one_while_it_is_open_and_its_minutes_are_in_no_baseline(
     feed(judge, 0, *[HEALTHY] * 60)
     changes = feed(judge, 60, *[EU_DOWN] * 90)
     assert [type(change) for change in changes] == [Opening]
-    # An hour on, the region has no baseline of its own left: the platform's, which is healthy, keeps it open.
     assert feed(judge, 150, HEALTHY, HEALTHY, EU_DOWN, HEALTHY, HEALTHY) == []
     assert [type(change) for change in feed(judge, 155, HEALTHY)] == [Resolution]
+
+
+@pytest.mark.parametrize("others", [[], [HEALTHY[1]]], ids=["the only region", "beside another"])
+def test_an_outage_of_hours_is_one_alert_that_ends_when_the_usual_rate_is_back(others: list[RegionMinute]) -> None:
+    # Regression: after an hour without any baseline nothing could be judged, and the alert of an only region stayed open for ever.
+    usual, slow = [RegionMinute("eu", 100, 95, 95 * 20.0), *others], [RegionMinute("eu", 100, 95, 95 * 5.0), *others]
+    judge = AnomalyJudge()
+    feed(judge, 0, *[usual] * 60)
+    [opening] = feed(judge, 60, *[slow] * 300)
+    assert isinstance(opening, Opening)
+    assert (opening.type, opening.baseline) == (AnomalyType.LOW_SPEED, pytest.approx(20.0))
+    [over] = feed(judge, 360, *[usual] * 3)
+    assert isinstance(over, Resolution)
+    # A region that is always slower than half of all others is still held to itself: it is not bad again at once.
+    assert feed(judge, 363, *[usual] * 60) == []
+    assert [type(change) for change in feed(judge, 423, *[slow] * 3)] == [Opening]
 
 
 @pytest.mark.parametrize(("successes", "severity"), [(84, "CRITICAL"), (86, "WARNING")])
