@@ -15,6 +15,7 @@ from sqlalchemy import select
 from ingestion.contracts.avro_wire import MAGIC, decodable
 from ingestion.contracts.formats import avro
 from ingestion.contracts.registry import CONTRACTS
+from storage.control.tables import alerts
 from storage.live.batches import close_before
 from storage.live.parity import compare_hour
 from storage.live.state import WINDOWS_QUERY, open_state
@@ -33,6 +34,20 @@ from tests.fixtures.live_records import (
 )
 from tests.integration.streaming.live_bench import LiveBench
 
+# An application's own, in an event that is no download.
+OWN_FIELDS = {"content": {"title": "T", "size_mb": 5}, "download": {"status": "success", "speed_mbps": 2.5}}
+# What Spark keeps in its state, by the version of the plan: operator, keys, values. Where this differs, PLAN_VERSION has to be raised.
+STATE = {
+    1: {
+        0: (
+            "stateStoreSave",
+            "window:struct app_id:string breakdown:string keys:array",
+            "count:long sum:long sum:long sum:long sum:decimal(28,6) isEmpty:boolean sum:decimal(28,6) isEmpty:boolean "
+            "sum:decimal(28,6) isEmpty:boolean max:string buf:binary",
+        ),
+        1: ("dedupeWithinWatermark", "app_id:string event_id:string", "expiresAtMicros:long"),
+    }
+}
 DOWNLOAD_SCHEMA = json.dumps(decodable(json.dumps(avro.schema(CONTRACTS["download/1"]))))
 
 pytestmark = pytest.mark.integration
@@ -68,6 +83,9 @@ def test_minutes_are_what_an_oracle_counts_and_a_replayed_batch_changes_nothing(
             click("resent", on_time),
             click("resent", on_time, received_after=timedelta(minutes=9, seconds=59)),
             click("resent", on_time, app_id="app-2"),
+            click("own fields", on_time, "u2").later(
+                body={"event_type": "click", "user_id": "u2", "platform": "web", **OWN_FIELDS}
+            ),
         ]
     )
     live_bench.count_all()
@@ -178,10 +196,70 @@ def test_what_is_left_out_is_named_by_its_offset_and_minutes_close_behind_the_wa
     assert sum(row.offsets[live_bench.topic].values()) == 10
 
 
-def test_a_lost_checkpoint_is_refused_and_a_new_one_counts_the_unpublished_hours_again(live_bench: LiveBench) -> None:
-    from streaming.errors import StartRefusedError
+def read_state(bench: LiveBench) -> dict[int, tuple[str, str, str]]:
+    """As STATE: what the checkpoint in force says of itself."""
+    generation = f"generation-{open_state(bench.engine).generation}"
+    found = {}
+    for folder in Path(bench.settings.windows_checkpoint_dir, generation, "windows", "state").iterdir():
+        operator = json.loads((folder / "_metadata" / "metadata").read_text().splitlines()[1])["operatorInfo"]
+        text = (folder / "0" / "_metadata" / "schema").read_bytes().decode("latin-1")
+        schemas = []
+        while (start := text.find('{"type":"struct"')) >= 0:
+            schema, length = json.JSONDecoder().raw_decode(text[start:])
+            text = text[start + length :]
+            kinds = [(field["name"], field["type"]) for field in schema["fields"]]
+            schemas.append(
+                " ".join(f"{name}:{kind if isinstance(kind, str) else kind['type']}" for name, kind in kinds)
+            )
+        keys, values = schemas
+        found[operator["operatorId"]] = (operator["operatorName"], keys, values)
+    return found
+
+
+def test_rows_behind_the_watermark_raise_an_alert_that_ends_after_an_hour_without_one(live_bench: LiveBench) -> None:
+    def open_alerts() -> list[Any]:
+        with live_bench.engine.connect() as connection:
+            return list(connection.execute(select(alerts).where(alerts.c.resolved_at.is_(None))))
+
+    now = HOUR + timedelta(minutes=80)
+    run = live_bench.start(clock=lambda: now)
+    # Its time comes after records that moved the watermark to 61: as when one partition is read long before another.
+    for minutes in (76, 77, 30):
+        live_bench.send([click(f"at {minutes}", HOUR + timedelta(minutes=minutes))])
+        live_bench.wait(run)
+    live_bench.wait_for(run, lambda: bool(open_alerts()))
+    [alert] = open_alerts()
+    assert (alert.kind, alert.details) == ("live_rows_dropped", {"rows": 1})
+    assert "TIDEMARK_STREAMING_WINDOWS_WATERMARK_SLACK_SECONDS" in alert.message
+    now += timedelta(minutes=59)
+    run.check()
+    assert len(open_alerts()) == 1
+    now += timedelta(minutes=1)
+    run.check()
+    assert open_alerts() == []
+    assert run.stop()
+
+
+def recover(bench: LiveBench) -> Any:
+    """What `tidemark recover realtime-windows` does, twice; its plan."""
     from streaming.kafka_topics import read_offsets_at
     from streaming.live_recovery import perform_recovery, plan_recovery
+
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    plan = plan_recovery(
+        bench.engine, lambda moment: read_offsets_at(bootstrap, bench.topic, moment), HOUR + timedelta(minutes=20)
+    )
+    for _ in range(2):
+        perform_recovery(bench.engine, plan)
+    return plan
+
+
+@pytest.mark.feature("S1-10")
+def test_a_lost_checkpoint_and_another_plans_are_refused_and_a_new_one_counts_the_unpublished_hours_again(
+    live_bench: LiveBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streaming.errors import StartRefusedError
+    from streaming.live_windows import PLAN_VERSION
 
     old = click("old", HOUR - timedelta(hours=30))
     live_bench.send([old, *mixed(3, 100)])
@@ -191,17 +269,26 @@ def test_a_lost_checkpoint_is_refused_and_a_new_one_counts_the_unpublished_hours
     with pytest.raises(StartRefusedError, match="tidemark recover realtime-windows"):
         live_bench.start()
 
-    bootstrap = live_bench.storage.kafka_bootstrap_servers
-    plan = plan_recovery(
-        live_bench.engine,
-        lambda moment: read_offsets_at(bootstrap, live_bench.topic, moment),
-        HOUR + timedelta(minutes=20),
-    )
+    plan = recover(live_bench)
     assert (plan.generation, plan.counted_from) == (1, HOUR)
     assert sum(plan.starts[live_bench.topic].values()) == 1, "all but the old one"
-    for _ in range(2):
-        perform_recovery(live_bench.engine, plan)
     live_bench.send([click("new", HOUR + timedelta(minutes=9))])
+    # More slack, as the alert of dropped rows advises, is no other plan.
+    live_bench.count_all()
+    live_bench.settings = live_bench.settings.model_copy(update={"windows_watermark_slack_seconds": 600})
+    live_bench.send([click("with more slack", HOUR + timedelta(minutes=9))])
     live_bench.count_all()
     assert counts_of(live_bench.engine) == expected_minutes(live_bench.sent)
-    assert sum(counts_of(live_bench.engine).values()) == sum(before.values()) + 1
+    assert sum(counts_of(live_bench.engine).values()) == sum(before.values()) + 2
+    assert read_state(live_bench) == STATE[PLAN_VERSION]
+
+    # A version of Tidemark whose query keeps another state.
+    monkeypatch.setattr("streaming.live_run.PLAN_VERSION", PLAN_VERSION + 1)
+    with pytest.raises(
+        StartRefusedError, match=r"written by plan 1 of the query, and this is plan 2: `tidemark recover"
+    ):
+        live_bench.start()
+    assert recover(live_bench).generation == 2
+    live_bench.count_all()
+    assert counts_of(live_bench.engine) == expected_minutes(live_bench.sent)
+    live_bench.count_all()
