@@ -1,6 +1,8 @@
 """Retention and stream health on a real lake and database."""
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -51,6 +53,56 @@ def test_an_expired_publication_is_gone_and_the_kept_ones_answer_as_before(stora
     lakehouse.engine.dispose()
 
 
+def live_files(engine: sa.Engine, table: str) -> tuple[int, int]:
+    """How many files the newest snapshot reads of a table, and how many of those have lost rows."""
+    counts = [
+        sa.text(
+            f"select count(*) from lake_catalog.ducklake_{kind}_file join lake_catalog.ducklake_table as tables using (table_id) "
+            f"where ducklake_{kind}_file.end_snapshot is null and tables.table_name = :table"
+        )
+        for kind in ("data", "delete")
+    ]
+    with engine.connect() as connection:
+        files, with_deletes = (connection.execute(count, {"table": table}).scalar_one() for count in counts)
+    return files, with_deletes
+
+
+@pytest.mark.parametrize("returning", [20, 1], ids=["half of the users come back", "one of forty does"])
+def test_files_that_lost_rows_are_merged_as_well(
+    storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch, returning: int
+) -> None:
+    # Regression: DuckLake leaves them out of a merge, and an hour that grew every twenty seconds kept two files for each time.
+    monkeypatch.setattr("storage.maintenance.MANY_FILES", 2)
+    lakehouse = open_lakehouse(storage_settings, checks=False)
+    made, offset = [], 0
+    for build in range(4):
+        users = [f"user {build * 40 - n}" for n in range(1, returning + 1)] + [
+            f"user {build * 40 + n}" for n in range(40)
+        ]
+        lakehouse.land([engagement_row(offset + n, T0, body={"user_id": user}) for n, user in enumerate(users)])
+        offset += len(users)
+        made.append(lakehouse.publish([T0]).publication)
+    before = [lakehouse.everything(item) for item in made]
+    assert live_files(lakehouse.engine, "fct_user_hours") == (4, 3)
+    kept = {item.publication_id for item in made if item}
+    stray = Path(storage_settings.lake_uri) / "gold" / "fct_user_hours" / "stray.parquet"
+    young = stray.with_name("young.parquet")
+    for path, age in ((stray, timedelta(days=2)), (young, timedelta(hours=2))):
+        path.write_bytes(b"left by a writer that died")
+        at = (datetime.now(UTC) - age).timestamp()
+        os.utime(path, (at, at))
+    for _ in range(2):
+        expire(storage_settings, lakehouse.engine, kept, delete_older_than=datetime.now(UTC) + timedelta(hours=1))
+        assert live_files(lakehouse.engine, "fct_user_hours") == (1, 0)
+        assert [lakehouse.everything(item) for item in made] == before
+        assert (stray.exists(), young.exists()) == (False, True)
+    lakehouse.land([engagement_row(offset, T0, body={"user_id": "user 3"})])
+    again = lakehouse.publish([T0]).publication
+    assert again is not None
+    assert again.changes["gold.fct_user_hours"] == {"added": 1, "removed": 1}
+    lakehouse.engine.dispose()
+
+
 @pytest.mark.feature("S1-F4")
 def test_a_silent_stream_raises_one_alert_which_ends_when_it_is_heard_again(
     storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch
@@ -73,7 +125,6 @@ def test_a_silent_stream_raises_one_alert_which_ends_when_it_is_heard_again(
 
 
 def test_a_run_without_a_process_is_failed_and_a_living_one_is_left_alone() -> None:
-    import os
     from uuid import uuid4
 
     from platform_assets.recovery import fail_dead_runs
