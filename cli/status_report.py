@@ -1,7 +1,7 @@
 """What `tidemark status` tells: processes with their memory, and the state of publication. Reads only."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +10,9 @@ from local_stack import environment
 from local_stack.memory import tree_mebibytes
 from local_stack.settings import StackSettings
 from local_stack.status_file import ProcessStatus, read_status
+
+if TYPE_CHECKING:
+    from storage.control.alerts import Alert
 
 COLOURS = {"ready": "green", "done": "dim", "starting": "yellow", "waiting": "dim", "stopping": "yellow"}
 
@@ -24,12 +27,13 @@ class ProcessReport:
 
 @dataclass(frozen=True)
 class StatusReport:
-    """`publication` is one line for people, or says why there is none to read."""
+    """`publication` is one line for people, or says why there is none to read; `alerts` are the open ones."""
 
     state: str
     supervisor_pid: int | None
     processes: tuple[ProcessReport, ...]
     publication: dict[str, Any]
+    alerts: "tuple[Alert, ...]"
 
     @property
     def is_ready(self) -> bool:
@@ -48,6 +52,7 @@ class StatusReport:
                 {**asdict(report.process), "memory_mebibytes": report.memory_mebibytes} for report in self.processes
             ],
             "publication": self.publication,
+            "alerts": [{**asdict(alert), "opened_at": alert.opened_at.isoformat()} for alert in self.alerts],
         }
 
     @property
@@ -62,34 +67,37 @@ def read_report(settings: StackSettings) -> StatusReport:
     processes = tuple(
         ProcessReport(process, tree_mebibytes(process.pid) if process.pid else None) for process in found.processes
     )
-    return StatusReport(found.state, found.supervisor_pid, processes, read_publication(settings, found.state))
+    publication, alerts = read_database(settings, found.state)
+    return StatusReport(found.state, found.supervisor_pid, processes, publication, alerts)
 
 
-def read_publication(settings: StackSettings, state: str) -> dict[str, Any]:
-    """Newest publication, dirty hours and what blocks them; without a database, only a summary that says so."""
+def read_database(settings: StackSettings, state: str) -> "tuple[dict[str, Any], tuple[Alert, ...]]":
+    """Newest publication, dirty hours and what blocks them, and the open alerts; without a database, only a summary that says so."""
     if state not in ("ready", "starting"):
-        return {"summary": "unknown: the stack does not run"}
+        return {"summary": "unknown: the stack does not run"}, ()
     from sqlalchemy.exc import SQLAlchemyError
 
     from storage.control import make_engine
+    from storage.control.alerts import list_open
     from storage.publication_state import read
     from storage.settings import StorageSettings
 
     environment.load(settings)
     engine = make_engine(StorageSettings(), pool_size=1)
     try:
-        found = read(engine)
+        found, alerts = read(engine), tuple(list_open(engine))
     except SQLAlchemyError as error:
-        return {"summary": f"unknown: the database does not answer ({type(error).__name__})"}
+        return {"summary": f"unknown: the database does not answer ({type(error).__name__})"}, ()
     finally:
         engine.dispose()
-    return {
+    publication = {
         "summary": found.summary,
         "publication_id": found.publication.publication_id if found.publication else None,
         "published_at": found.publication.published_at.isoformat() if found.publication else None,
         "dirty_hours": [hour.hour.isoformat() for hour in found.dirty],
         "blocked": [{"hour": hour.hour.isoformat(), "blocked_by": hour.blocked_by} for hour in found.blocked],
     }
+    return publication, alerts
 
 
 def print_table(report: StatusReport) -> None:
@@ -111,3 +119,6 @@ def print_table(report: StatusReport) -> None:
         console.print(table)
         console.print(f"memory {report.memory_mebibytes:.0f} MiB", highlight=False)
     console.print(f"publication: {report.publication['summary']}", highlight=False)
+    for alert in report.alerts:
+        text = f"alert since {alert.opened_at:%Y-%m-%dT%H:%MZ}: {alert.kind} {alert.subject}. {alert.message}"
+        console.print(text, style="red", markup=False, highlight=False)

@@ -65,6 +65,7 @@ class Postgres:
 
     def remove_data(self) -> None:
         """Removes the server's files, also when they are elsewhere. The server must not run."""
+        self._initialised_file.unlink(missing_ok=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
         link = self.home / "data"
         if link.is_symlink():
@@ -89,10 +90,18 @@ class Postgres:
         """
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o755 if unprivileged_user() else 0o700)
-        if not (self.data_dir / "PG_VERSION").exists():
+        if not self._is_initialised():
             self._initdb()
         give_to(self.data_dir, unprivileged_user())
         _remove_stale_lock(self.data_dir)
+
+    def _is_initialised(self) -> bool:
+        """Whether `initdb` came to its end: it begins with PG_VERSION. A server that ever started says so too."""
+        return self._initialised_file.exists() or (self.data_dir / "postmaster.opts").exists()
+
+    @property
+    def _initialised_file(self) -> Path:
+        return self.home / "initialised"
 
     def _initdb(self) -> None:
         user = unprivileged_user()
@@ -127,6 +136,7 @@ class Postgres:
             )
         if answer.returncode:
             raise StartError(f"initdb failed for {self.data_dir}: {(answer.stderr or answer.stdout).strip()[-500:]}")
+        self._initialised_file.touch()
 
 
 def binaries_folder() -> Path:

@@ -41,6 +41,11 @@ class OrchestrationSettings(BaseSettings):
     stale_heartbeat_seconds: int = Field(
         default=60, ge=5, description="A stream that was silent for longer raises an alert."
     )
+    stalled_stream_seconds: int = Field(
+        default=120,
+        ge=30,
+        description="A stream for which records wait, and which has ended no batch for longer, raises an alert.",
+    )
     kept_builds: int = Field(
         default=5, ge=1, description="Build folders that are kept for a look; the newest serve the dbt docs."
     )

@@ -36,6 +36,13 @@ class Expiry:
     expired_snapshots: tuple[int, ...]
 
 
+def restating_publications(settings: StorageSettings) -> set[int]:
+    """The publications that the restatement ledger has rows of."""
+    with open_lake(settings) as lake:
+        rows = lake.execute("select distinct publication_id from lake.operations.restatements").fetchall()
+    return {row[0] for row in rows}
+
+
 def plan_expiry(engine: Engine, kept_publications: Collection[int]) -> Expiry:
     """Snapshots that hold no kept publication. The newest snapshot always stays."""
     publications = {item.snapshot_id: item.publication_id for item in listing(engine, limit=1_000_000)}

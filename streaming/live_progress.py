@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from streaming.commit_metadata import Offsets, format_instant
-from streaming.progress import count_lag
+from streaming.progress import Waiting, count_lag
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class LiveBatch:
 class LiveProgress:
     """Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Waiting | None = None) -> None:
         self._mutex = threading.Lock()
+        self._waiting = waiting or Waiting()
         self._state = "starting"
         self._batch: LiveBatch | None = None
         self._offsets: Offsets = {}
@@ -48,6 +49,7 @@ class LiveProgress:
         """A batch that is in the tables."""
         with self._mutex:
             self._batch = batch
+            self._waiting.note_batch(batch.finished_at)
             self._offsets = batch.offsets
 
     def record_dropped(self, count: int) -> None:
@@ -76,11 +78,13 @@ class LiveProgress:
         """The heartbeat's details. Without Kafka's ends the lag is null, not zero."""
         with self._mutex:
             counted = {topic: {p: end - 1 for p, end in of.items()} for topic, of in self._offsets.items()}
+            lag = None if ends is None else count_lag(ends, counted)
             batch = self._batch
             return {
                 "state": self._state,
                 "pid": os.getpid(),
-                "lag": None if ends is None else count_lag(ends, counted),
+                "lag": lag,
+                "waits_since": self._waiting.note_lag(lag),
                 "dropped_by_watermark": self._dropped,
                 "caught_up_at": format_instant(self._caught_up_at) if self._caught_up_at else None,
                 "last_batch": batch

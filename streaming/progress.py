@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from streaming.commit_metadata import Offsets, format_instant
@@ -21,11 +22,33 @@ HEARTBEAT_NAME = "land_bronze"
 RATE_WINDOW_SECONDS = 30.0
 
 
+class Waiting:
+    """Since when records wait without the end of a batch: a driver that hangs beats as before, and this is what tells. Not thread-safe."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._since: datetime | None = None
+
+    def note_batch(self, finished_at: datetime) -> None:
+        """A batch has ended: whatever waits does so from now on."""
+        if self._since is not None:
+            self._since = finished_at
+
+    def note_lag(self, lag: Mapping[str, int] | None) -> str | None:
+        """Since when, as the heartbeat tells it; None where nothing waits or Kafka does not say."""
+        if lag is None or not any(lag.values()):
+            self._since = None
+        elif self._since is None:
+            self._since = self._clock()
+        return None if self._since is None else format_instant(self._since)
+
+
 class LandingProgress:
     """What the writer reports, kept for the heartbeat. Safe to use from several threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, waiting: Waiting | None = None) -> None:
         self._clock = clock
+        self._waiting = waiting or Waiting()
         self._mutex = threading.Lock()
         self._state = "starting"
         self._landed: Offsets = {}
@@ -47,6 +70,7 @@ class LandingProgress:
         """A committed batch, and how far bronze is by it."""
         with self._mutex:
             self._last_batches[batch.query] = batch
+            self._waiting.note_batch(batch.finished_at)
             self._landed = landed
             self._recent.append((self._clock(), batch.row_count))
 
@@ -57,11 +81,13 @@ class LandingProgress:
             while self._recent and self._recent[0][0] < now - RATE_WINDOW_SECONDS:
                 self._recent.popleft()
             window = max(1.0, min(RATE_WINDOW_SECONDS, now - self._started))
+            lag = None if ends is None else count_lag(ends, self._landed)
             return {
                 "state": self._state,
                 "pid": os.getpid(),
                 "rows_per_second": round(sum(rows for _, rows in self._recent) / window, 1),
-                "lag": None if ends is None else count_lag(ends, self._landed),
+                "lag": lag,
+                "waits_since": self._waiting.note_lag(lag),
                 "landed": {topic: {str(p): o for p, o in of.items()} for topic, of in self._landed.items()},
                 "last_batches": {
                     name: {

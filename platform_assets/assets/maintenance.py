@@ -33,13 +33,14 @@ DOCS_FILES = ("index.html", "catalog.json", "manifest.json", "run_results.json")
 )
 def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Names what it removed in its metadata."""
-    from storage.maintenance import expire
+    from storage.maintenance import expire, restating_publications
     from storage.plan_files import remove_expired_plans
     from storage.publications import listing
 
     now = datetime.now(UTC)
     recent = timedelta(hours=warehouse.orchestration.recent_publications_kept_hours)
-    kept = choose_kept(listing(warehouse.engine, limit=1_000_000), now, recent)
+    publications = listing(warehouse.engine, limit=1_000_000)
+    kept = choose_kept(publications, restating_publications(warehouse.storage), now, recent)
     result = expire(warehouse.storage, warehouse.engine, kept, delete_older_than=now - recent)
     expired_plans = remove_expired_plans(warehouse.storage, warehouse.engine, now)
     context.log.info(

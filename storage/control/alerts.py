@@ -1,5 +1,8 @@
 """Alerts: at most one open row per kind and subject, so that a lasting trouble raises one alert and not one per look."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,6 +10,28 @@ from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.control.tables import alerts
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One that is open."""
+
+    kind: str
+    subject: str
+    message: str
+    opened_at: datetime
+
+
+def list_open(engine: Engine, limit: int = 100) -> Sequence[Alert]:
+    """The open alerts, newest first."""
+    statement = (
+        sa.select(alerts.c.kind, alerts.c.subject, alerts.c.message, alerts.c.opened_at)
+        .where(alerts.c.resolved_at.is_(None))
+        .order_by(alerts.c.opened_at.desc(), alerts.c.alert_id.desc())
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [Alert(*row) for row in connection.execute(statement)]
 
 
 def open_alert(engine: Engine, kind: str, subject: str, message: str, details: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """The broker and PostgreSQL as the stack runs them: started twice on the same data, killed under load, as root or not."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,22 @@ def test_postgres_starts_over_the_lock_of_a_dead_server_whose_id_lives_again(ser
     (server.data_dir / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data_dir}\n")
     with start_postgres(server):
         wait_until(lambda: is_ready(server.url()), "PostgreSQL", 30)
+
+
+def test_postgres_begins_again_when_its_first_start_was_cut_off(server: Postgres) -> None:
+    # Regression: initdb writes PG_VERSION first; what it left was taken for a server, which could never start.
+    server.initialise()
+    for name in ("global", "base"):
+        shutil.rmtree(server.data_dir / name)
+    (server.home / "initialised").unlink()
+    with start_postgres(server):
+        wait_until(lambda: is_ready(server.url()), "PostgreSQL", 30)
+        url = create_database(server.url(), "tidemark")
+        write_row(url)
+    (server.home / "initialised").unlink()  # as older versions left it
+    with start_postgres(server):
+        wait_until(lambda: is_ready(url), "PostgreSQL", 30)
+        assert read_count(url) == 1
 
 
 def test_postgres_wants_its_password(server: Postgres) -> None:

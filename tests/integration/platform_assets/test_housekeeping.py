@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.stream_health import stream_health_sensor
 from storage import publications
+from storage.control.alerts import list_open
 from storage.control.heartbeats import beat
-from storage.control.tables import alerts, heartbeats
+from storage.control.tables import heartbeats
 from storage.maintenance import expire
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row
@@ -104,23 +105,31 @@ def test_files_that_lost_rows_are_merged_as_well(
 
 
 @pytest.mark.feature("S1-F4")
-def test_a_silent_stream_raises_one_alert_which_ends_when_it_is_heard_again(
-    storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["stale_heartbeat", "stalled_stream"])
+def test_a_stream_that_is_silent_or_does_not_get_on_raises_one_alert_which_ends_with_it(
+    storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("TIDEMARK_STORAGE_DATABASE_URL", storage_settings.database_url)
     warehouse = WarehouseResource()
-    beat(warehouse.engine, "land_bronze", {"lag": 0})
-    with warehouse.engine.begin() as connection:
-        connection.execute(sa.update(heartbeats).values(beat_at=sa.func.now() - sa.text("interval '10 minutes'")))
+    long_ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    waits_since = long_ago if kind == "stalled_stream" else None
+    beat(warehouse.engine, "land_bronze", {"lag": {"live": 1200, "import": 34}, "waits_since": waits_since})
+    beat(warehouse.engine, "download_bridge", {"state": "running"})
+    if kind == "stale_heartbeat":
+        with warehouse.engine.begin() as connection:
+            connection.execute(
+                sa.update(heartbeats)
+                .where(heartbeats.c.name == "land_bronze")
+                .values(beat_at=sa.func.now() - sa.text("interval '10 minutes'"))
+            )
     for _ in range(2):
         stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
-    with warehouse.engine.connect() as connection:
-        rows = connection.execute(sa.select(alerts)).all()
-    assert [(row.kind, row.subject, row.resolved_at) for row in rows] == [("stale_heartbeat", "land_bronze", None)]
-    beat(warehouse.engine, "land_bronze", {"lag": 0})
+    [alert] = list_open(warehouse.engine)
+    assert (alert.kind, alert.subject) == (kind, "land_bronze")
+    assert ("1,234 records wait for land_bronze" in alert.message) == (kind == "stalled_stream")
+    beat(warehouse.engine, "land_bronze", {"lag": {"live": 3}, "waits_since": datetime.now(UTC).isoformat()})
     stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
-    with warehouse.engine.connect() as connection:
-        assert connection.execute(sa.select(alerts.c.resolved_at)).scalar_one() is not None
+    assert list_open(warehouse.engine) == []
     warehouse.engine.dispose()
 
 

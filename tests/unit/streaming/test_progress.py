@@ -1,9 +1,10 @@
 """The heartbeat tells lag and rate truly, and outlives what it reports to."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streaming.progress import HeartbeatThread, LandingProgress, count_lag
+from streaming.live_progress import LiveBatch, LiveProgress
+from streaming.progress import HeartbeatThread, LandingProgress, Waiting, count_lag
 from streaming.writers import LandedBatch
 
 
@@ -62,3 +63,23 @@ def test_a_beat_survives_kafka_and_the_database_being_away() -> None:
     thread.beat_once()
 
     assert [beat["lag"] for beat in beats] == [{"t": 1}]
+
+
+def test_since_when_records_wait_is_told_until_none_does_and_a_batch_begins_it_anew() -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    now = start
+    landing, live = LandingProgress(waiting=Waiting(lambda: now)), LiveProgress(Waiting(lambda: now))
+    for progress in (landing, live):
+        now = start
+        assert progress.describe({"t": {0: 0}})["waits_since"] is None
+        now += timedelta(hours=1)  # nothing came for an hour
+        assert progress.describe({"t": {0: 9}})["waits_since"] == "2024-01-01T01:00:00.000000Z"
+        now += timedelta(minutes=1)
+        assert progress.describe({"t": {0: 12}})["waits_since"] == "2024-01-01T01:00:00.000000Z"
+    ended = start + timedelta(hours=1, seconds=30)
+    landing.record_batch(LandedBatch("live", 3, 5, 0.25, ended), {"t": {0: 4}})
+    live.record_batch(LiveBatch(1, 5, 0.25, ended, {"t": {0: 5}}, None))
+    for progress in (landing, live):
+        assert progress.describe({"t": {0: 12}})["waits_since"] == "2024-01-01T01:00:30.000000Z"
+        assert progress.describe(None)["waits_since"] is None, "Kafka does not say"
+        assert progress.describe({"t": {0: 5}})["waits_since"] is None
