@@ -31,7 +31,7 @@ class DirtyHoursProgress:
 
     def __init__(self, engine: Engine, hours: Sequence[datetime], run_id: str) -> None:
         self._engine = engine
-        self._hours = hours
+        self._hours = set(hours)
         self._run_id = run_id
 
     def begin(self, window: Window) -> Window | None:
@@ -39,11 +39,12 @@ class DirtyHoursProgress:
         return window
 
     def finish(self, outcome: Outcome) -> None:
-        """Nothing is left to note."""
+        """Whatever becomes of the run, these hours have not failed."""
+        self._hours -= set(outcome.plan.window.hours)
 
     def fail(self, blocked_by: str) -> None:
-        """The hours stay dirty, with a back-off."""
-        mark_failed(self._engine, self._hours, blocked_by, self._run_id, datetime.now(UTC))
+        """The hours that are not published yet stay dirty, with a back-off."""
+        mark_failed(self._engine, sorted(self._hours), blocked_by, self._run_id, datetime.now(UTC))
 
 
 class ReplayProgress:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 HOUR = timedelta(hours=1)
 HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MAX_GAP = timedelta(days=31)
+ATTEMPTS_TOGETHER = 2
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,16 @@ def parse_hours(texts: Iterable[str]) -> tuple[datetime, ...]:
             raise ValueError(f"{text} is not a whole hour; give hours like 2026-01-05T10:00:00Z")
         hours.add(moment)
     return tuple(sorted(hours))
+
+
+def apart(attempts: Mapping[datetime, int]) -> tuple[list[datetime], list[Window]]:
+    """Hours to build together, and windows for those that failed again and again, by how often each did.
+
+    A window fails whole: built together for ever, one hour that breaks a check would keep all others back. The first retry is not apart,
+    for what breaks most builds is none of their hours.
+    """
+    together = sorted(hour for hour, count in attempts.items() if count < ATTEMPTS_TOGETHER)
+    return together, [Window((hour,)) for hour in sorted(attempts.keys() - set(together))]
 
 
 def cut_by_rows(hours: Sequence[datetime], rows_by_day: Mapping[date, int], max_rows: int) -> list[Window]:

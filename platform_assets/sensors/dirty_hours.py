@@ -16,7 +16,7 @@ from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.dbt_translator import BRONZE_EVENTS
 from platform_assets.jobs import publish_dirty_hours
 from platform_assets.resources.warehouse import WarehouseResource
-from platform_assets.windows import Window, cut_by_rows, is_current, near_day_ranges
+from platform_assets.windows import Window, apart, cut_by_rows, is_current, near_day_ranges
 from storage.control.hours import DirtyHour
 
 LANE_TAG = "tidemark/lane"
@@ -34,21 +34,16 @@ PRIORITIES = {ARRIVALS: "10", LATE: "5"}
     description="New bronze commits: notes the hours they touched and requests one run for the dirty ones of this and the last hour.",
 )
 def bronze_arrivals_sensor(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
-    """One run for all due hours of the arrivals lane."""
+    """One run for all due hours of the arrivals lane, and one for each that failed again and again."""
     now = datetime.now(UTC)
     arrival = feed_new_commits(warehouse.storage, warehouse.engine, now)
     observations = []
     if arrival.version is not None and context.cursor != str(arrival.version):
         observations.append(_observe_bronze(warehouse, arrival.version))
     hours = [hour for hour in due_hours(warehouse.engine, now) if is_current(hour.hour, now)]
-    return _request(
-        context,
-        ARRIVALS,
-        hours,
-        [Window(tuple(item.hour for item in hours))] if hours else [],
-        arrival.version,
-        observations,
-    )
+    together, alone = apart({item.hour: item.attempts for item in hours})
+    windows = [*([Window(tuple(together))] if together else []), *alone]
+    return _request(context, ARRIVALS, hours, windows, arrival.version, observations)
 
 
 @dg.sensor(
@@ -67,13 +62,14 @@ def late_arrivals_sensor(context: dg.SensorEvaluationContext, warehouse: Warehou
 
 
 def plan_late_windows(warehouse: WarehouseResource, hours: list[DirtyHour]) -> list[Window]:
-    """Windows of days near each other within the row limit, oldest first."""
+    """Windows of days near each other within the row limit, oldest first; hours that failed again and again come last, each by itself."""
     from storage.bronze import row_counts_by_date
 
     rows: dict[date, int] = row_counts_by_date(warehouse.storage)
     limit = warehouse.orchestration.max_rows_per_late_run
-    groups = near_day_ranges([item.hour for item in hours])
-    return [window for group in groups for window in cut_by_rows(group.hours, rows, limit)]
+    together, alone = apart({item.hour: item.attempts for item in hours})
+    groups = near_day_ranges(together)
+    return [*(window for group in groups for window in cut_by_rows(group.hours, rows, limit)), *alone]
 
 
 def _request(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_assets.windows import cut_by_rows, hours_of_days, is_current, near_day_ranges, parse_hours
+from platform_assets.windows import Window, apart, cut_by_rows, hours_of_days, is_current, near_day_ranges, parse_hours
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 hours_strategy = st.lists(st.integers(0, 24 * 40), min_size=1, unique=True).map(
@@ -30,6 +30,14 @@ def test_hours_are_read_as_utc_whatever_their_zone() -> None:
 def test_a_moment_within_an_hour_is_refused() -> None:
     with pytest.raises(ValueError, match="whole hour"):
         parse_hours(["2026-01-05T10:30:00Z"])
+
+
+def test_hours_that_failed_again_and_again_are_built_by_themselves() -> None:
+    # Regression: hours that once failed together came due together, and one that broke a check kept all others back for good.
+    nine, ten, eleven = (T0 + timedelta(hours=hour) for hour in (9, 10, 11))
+    assert apart({ten: 0, nine: 1}) == ([nine, ten], [])
+    assert apart({eleven: 2, ten: 0, nine: 7}) == ([ten], [Window((nine,)), Window((eleven,))])
+    assert apart({}) == ([], [])
 
 
 @given(hours_strategy, st.integers(1, 100))
