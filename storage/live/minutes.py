@@ -58,7 +58,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class LiveWindow:
-    """One window of one app, by `keys`. Sums over downloads are of successes, but for the size. `source` is always `live`."""
+    """One window of one app, by `keys`. Sums over downloads are of successes, but for the size. `source` is always `live`.
+
+    Rates and means are weighted: of the window's sums, never means of means. Rounded half to even.
+    """
 
     window_start: datetime
     window_end: datetime
@@ -75,6 +78,26 @@ class LiveWindow:
     users: UserEstimate
     state: State
     source: str = "live"
+
+    @property
+    def success_rate(self) -> Decimal:
+        """Successes of all, four places. Of downloads; no other event has an outcome."""
+        return round(Decimal(self.success_count) / self.event_count, 4)
+
+    @property
+    def average_speed_mbps(self) -> Decimal | None:
+        """Mean Mbit/s of successes, two places; None without one."""
+        return round(self.speed_mbps / self.success_count, 2) if self.success_count else None
+
+    @property
+    def average_duration_seconds(self) -> Decimal | None:
+        """Mean seconds of successes, two places; None without one."""
+        return round(self.duration_seconds / self.success_count, 2) if self.success_count else None
+
+    @property
+    def total_size_gb(self) -> Decimal:
+        """Of all downloads, in units of 1,024 MB, two places."""
+        return round(self.size_mb / 1024, 2)
 
 
 @dataclass(frozen=True)

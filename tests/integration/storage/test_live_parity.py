@@ -3,8 +3,11 @@
 The minutes are the oracle's here, written as the query writes them; tests/integration/streaming compares Spark's own.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
+from statistics import fmean
 
 import pytest
 from sqlalchemy import Engine, text
@@ -149,9 +152,25 @@ def assert_rollups(bench: Both) -> None:
     assert sum(window.failed_count for window in by_region) == sum(
         body["download"]["status"] == "failed" for body in bodies
     )
+    for window in by_region:
+        here = [body for body in bodies if (body["user_context"]["region"],) == window.keys]
+        good = [body["download"] for body in here if body["download"]["status"] == "success"]
+        assert window.success_rate == round(Decimal(len(good)) / len(here), 4)
+        assert float(window.average_speed_mbps or 0) == pytest.approx(
+            fmean(one["speed_mbps"] for one in good), abs=0.006
+        )
+        assert float(window.average_duration_seconds or 0) == pytest.approx(
+            fmean(one["duration_seconds"] for one in good), abs=0.006
+        )
+        assert float(window.total_size_gb) == pytest.approx(
+            sum(body["content"]["size_mb"] for body in here) / 1024, abs=0.006
+        )
     for keys in (("content_id",), ("region",), ("content_id", "region")):
         by_minute = read_windows(engine, Breakdown.CONTENT, Grain.MINUTE, HOUR, end, by=keys)
         sliding = read_sliding(engine, Breakdown.CONTENT, HOUR, end, by=keys)
+        assert sliding == sorted(sliding, key=lambda row: (row.window_end, -row.event_count, row.keys))
+        ties = Counter((window.window_end, window.event_count) for window in sliding)
+        assert max(ties.values()) > 1, "equal totals are in the order of their keys"
         assert {(window.keys, window.window_end) for window in sliding} == {
             (window.keys, window.window_start + n * MINUTE) for window in by_minute for n in range(1, 6)
         }
