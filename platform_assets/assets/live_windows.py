@@ -37,7 +37,12 @@ def due_hours(warehouse: WarehouseResource) -> "list[DueHour]":
 def live_minutes_equal_gold(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> dg.AssetCheckResult:
-    """Fails with table, column and keys of what differs; an alert stays open for the hour until a comparison is equal again."""
+    """Fails with table, column and keys of what differs; an alert stays open for the hour until a comparison is equal again.
+
+    An hour that cannot be compared is not equal, and keeps no later one from being compared.
+    """
+    import duckdb
+
     from storage.control.alerts import open_alert, resolve_alert
     from storage.live.hours import note_comparison
     from storage.live.parity import compare_hour
@@ -45,17 +50,23 @@ def live_minutes_equal_gold(
     storage, engine = warehouse.storage, warehouse.engine
     described = []
     for due in due_hours(warehouse):
-        report = compare_hour(
-            storage, engine, due.hour, topic=storage.topics.live, remembered_seconds=storage.late_after_seconds
-        )
-        note_comparison(engine, due, report.describe(), datetime.now(UTC))
-        described.append(report.describe())
         subject = f"{due.hour:%Y-%m-%dT%H:%MZ}"
-        if report.ok:
-            resolve_alert(engine, ALERT_KIND, subject)
+        try:
+            report = compare_hour(
+                storage, engine, due.hour, topic=storage.topics.live, remembered_seconds=storage.late_after_seconds
+            )
+        except duckdb.Error as error:
+            found = [f"the hour cannot be compared: {error}"]
+            told = {"hour": subject, "ok": False, "error": str(error)}
         else:
             found = [*map(str, report.examples), *report.ledger_offences]
-            open_alert(engine, ALERT_KIND, subject, "; ".join(found[:3]), report.describe())
+            told = report.describe()
+        note_comparison(engine, due, told, datetime.now(UTC))
+        described.append(told)
+        if told["ok"]:
+            resolve_alert(engine, ALERT_KIND, subject)
+        else:
+            open_alert(engine, ALERT_KIND, subject, "; ".join(found[:3]), told)
             context.log.error("\n".join(found))
     return dg.AssetCheckResult(
         passed=all(report["ok"] for report in described), metadata={"hours": dg.MetadataValue.json(described)}

@@ -4,11 +4,13 @@ The minutes are the oracle's here, written as the query writes them; tests/integ
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from statistics import fmean
+from typing import Any
 
+import duckdb
 import pytest
 from sqlalchemy import Engine, text
 
@@ -357,8 +359,29 @@ def test_an_hour_is_superseded_once_published_and_compared_once_per_publication(
     engine.dispose()
 
 
+def assert_an_hour_that_cannot_be_compared_is_red_once(
+    both: Both, check: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the run failed, every quarter of a minute, and no later hour was compared."""
+
+    def fail(*_: object, **__: object) -> ParityReport:
+        raise duckdb.ConversionException("no number")
+
+    feed(both.engine, [TouchedHour(HOUR, 2, 2, "late")], after_version=1, to_version=2)
+    mark_published(both.engine, [HOUR], 2, "run")
+    both.lakehouse.land([])
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.live.parity.compare_hour", fail)
+        evaluation = check()
+        assert not evaluation.passed
+        assert evaluation.metadata["hours"].value[0]["error"] == "no number"
+        assert check().metadata["hours"].value == []
+
+
 @pytest.mark.feature("S0-12")
-def test_the_asset_check_compares_what_is_due_and_turns_red_with_columns_and_keys(both: Both) -> None:
+def test_the_asset_check_compares_what_is_due_and_turns_red_with_columns_and_keys(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As Dagster runs it, on an ephemeral instance: nothing due, equal, then a planted bug, then mended by a new publication."""
     import dagster as dg
 
@@ -407,6 +430,7 @@ def test_the_asset_check_compares_what_is_due_and_turns_red_with_columns_and_key
     [compared] = evaluation.metadata["hours"].value
     assert compared["examples"][0].startswith("live.minutes[device].event_count 2026-03-01T10:")
     assert "app-1 tv/1: live" in compared["examples"][0]
+    assert_an_hour_that_cannot_be_compared_is_red_once(both, check, monkeypatch)
     with both.engine.connect() as connection:
         [alert] = connection.execute(
             text("select kind, subject, message from control.alerts where resolved_at is null")
