@@ -1,5 +1,7 @@
 """Makes one answer: resolves the publication and the range, runs the query, and knows when a client's copy is still good.
 
+What differs between two publications: `serving.publication_diff`, which keeps its answers here.
+
 ETags. With `until` the answer is a pure function of publication, app and parameters, so its strong ETag is their hash and a matching
 `If-None-Match` is answered before anything is read. Without `until` the range moves with the clock: the answer is made, and its weak
 ETag is the hash of its content without `from` and `to`; it changes exactly when a number, the publication or its time does.
@@ -8,9 +10,12 @@ ETag is the hash of its content without `from` and `to`; it changes exactly when
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from pydantic import BaseModel
 
 from serving.parameters import RangeParameters
 from serving.queries import FAMILY, Provenance, Query
@@ -79,12 +84,22 @@ class AnswerMaker:
             made = self._make(query, wanted, app_id, publication, now)
             etag = f'W/"{_hash(made.model_dump_json(exclude={"from_at", "to_at"}), self._version)}"'
             return Answer(None if matches(if_none_match, etag) else _encode(made), etag)
-        etag = self._fixed_etag(query, wanted, app_id, publication)
+        until = wanted.until
+        parameters = wanted.model_dump_json(exclude={"publication", "app_id"})
+        return self.fixed(
+            (query.name, identify(publication), app_id, parameters),
+            lambda: self._make(query, wanted, app_id, publication, until),
+            if_none_match,
+        )
+
+    def fixed(self, identity: tuple[str, ...], make: Callable[[], BaseModel], if_none_match: str | None) -> Answer:
+        """The answer that these parts determine for ever. Not made for a client that has it, nor while it is in the cache."""
+        etag = f'"{_hash(*identity, self._version)}"'
         if matches(if_none_match, etag):
             return Answer(None, etag)
         body = self._cache.get(etag)
         if body is None:
-            body = _encode(self._make(query, wanted, app_id, publication, wanted.until))
+            body = _encode(make())
             self._cache.put(etag, body)
         return Answer(body, etag)
 
@@ -105,12 +120,10 @@ class AnswerMaker:
         provenance = Provenance(publication.publication_id, publication.published_at, time_range)
         return query.shape(rows, wanted, provenance)
 
-    def _fixed_etag(
-        self, query: Query[Any], wanted: RangeParameters, app_id: str, publication: Publication | None
-    ) -> str:
-        identity = f"{publication.publication_id}/{publication.snapshot_id}" if publication else "none"
-        parameters = wanted.model_dump_json(exclude={"publication", "app_id"})
-        return f'"{_hash(query.name, identity, app_id, parameters, self._version)}"'
+
+def identify(publication: Publication | None) -> str:
+    """What tells a publication from every other one, that of the same number in another lake too."""
+    return f"{publication.publication_id}/{publication.snapshot_id}" if publication else "none"
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
@@ -122,7 +135,7 @@ def matches(if_none_match: str | None, etag: str) -> bool:
     return any(name == "*" or name.removeprefix("W/") == wanted for name in names)
 
 
-def _encode(answer: AnalyticsAnswer) -> bytes:
+def _encode(answer: BaseModel) -> bytes:
     return answer.model_dump_json(by_alias=True).encode()
 
 

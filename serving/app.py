@@ -17,6 +17,7 @@ from serving.errors import install_error_handlers
 from serving.health import HealthChecker
 from serving.metrics import RequestMeter, ServingMetrics
 from serving.operations import add_operations_routes
+from serving.publication_diff import DiffMaker
 from serving.queries import read_sql
 from serving.rest import add_analytics_routes, add_publication_routes
 from serving.services import Services, Workers
@@ -101,6 +102,7 @@ def _make_services(
         probe_sql=read_sql("probe"),
         on_switch=metrics.note_switch,
     )
+    answers = AnswerMaker(pool, version=version, cache_entries=settings.answer_cache_entries)
     return Services(
         settings=settings,
         pool=pool,
@@ -108,7 +110,8 @@ def _make_services(
         authenticator=Authenticator(
             keys or KeyRing(engine, refresh_seconds=settings.key_refresh_seconds), settings.is_public_readable, tokens
         ),
-        answers=AnswerMaker(pool, version=version, cache_entries=settings.answer_cache_entries),
+        answers=answers,
+        diffs=DiffMaker(pool, answers),
         health=HealthChecker(engine, pool, version),
         metrics=metrics,
         workers=Workers(settings.query_workers, settings.max_waiting_queries),

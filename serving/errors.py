@@ -8,6 +8,7 @@ ServingError
 │   └── WrongScopeError    403   a token without scope or app
 ├── UnknownPublicationError 404
 ├── ExpiredPublicationError 410  names the nearest kept
+├── InvalidParameterError  422   found while answering; FastAPI finds the others
 └── UnavailableError       503   retryable: database or lake down, too busy, too slow
 """
 
@@ -91,6 +92,20 @@ class ExpiredPublicationError(ServingError):
 
     def extensions(self) -> dict[str, Any]:
         """The id asked for and the nearest kept one."""
+        return self._members
+
+
+class InvalidParameterError(ServingError):
+    """A parameter names what is not there."""
+
+    status, slug, title = 422, "invalid-parameter", "A parameter is out of range"
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(f"{parameter}: {message}")
+        self._members = {"errors": [{"parameter": parameter, "message": message}]}
+
+    def extensions(self) -> dict[str, Any]:
+        """The parameter that was refused."""
         return self._members
 
 

@@ -7,11 +7,12 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 EventType = Literal["click", "like", "comment", "share", "view"]
 Platform = Literal["web", "ios", "android", "mobile_web"]
 TimeWindow = Literal["5min", "1hr", "1day"]
+Period = Literal["day", "hour"]
 
 UNESCAPED_PLUS = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")
 FIRST_YEAR, LAST_YEAR = 1971, 9998
@@ -35,6 +36,10 @@ def _to_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, BeforeValidator(_read_moment), AfterValidator(_to_utc)]
+AppId = Annotated[
+    str | None,
+    Field(max_length=200, description="Only this app. It must be the key's own: another one is answered 403."),
+]
 UserId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
@@ -49,11 +54,7 @@ class RangeParameters(BaseModel):
         description="End of the range, exclusive, RFC 3339; UTC when it has no offset. Default: the time of the request.",
         examples=["2026-01-05T12:00:00Z"],
     )
-    app_id: str | None = Field(
-        default=None,
-        max_length=200,
-        description="Only this app. It must be the key's own: another one is answered 403.",
-    )
+    app_id: AppId = None
     publication: int | None = Field(
         default=None, ge=1, le=LARGEST_ID, description="Answer as of this earlier publication. Default: the newest."
     )
@@ -95,3 +96,37 @@ class PublicationsParameters(BaseModel):
     before: int | None = Field(
         default=None, ge=1, le=LARGEST_ID, description="Only publications older than this id: the next page."
     )
+
+
+class PublicationDiffParameters(BaseModel):
+    """Which differences between two publications."""
+
+    model_config = ConfigDict(frozen=True)
+
+    app_id: AppId = None
+    table: str | None = Field(
+        default=None, max_length=200, description="Only this table.", examples=["gold.agg_hour_events"]
+    )
+    period: Period = Field(
+        default="day",
+        description="Count by UTC day or by hour. A table without hours is counted by day either way.",
+    )
+    from_at: Moment | None = Field(
+        default=None,
+        alias="from",
+        description="Only periods that end after this time, RFC 3339; UTC when it has no offset.",
+        examples=["2026-01-05T00:00:00Z"],
+    )
+    to_at: Moment | None = Field(
+        default=None,
+        alias="to",
+        description="Only periods that start before this time.",
+        examples=["2026-01-06T00:00:00Z"],
+    )
+    limit: int = Field(default=100, ge=1, le=1000, description="Entries of each list to return at most, newest first.")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "PublicationDiffParameters":
+        if self.from_at is not None and self.to_at is not None and self.from_at >= self.to_at:
+            raise ValueError("expected `from` to be before `to`")
+        return self

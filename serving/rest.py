@@ -1,15 +1,17 @@
-"""REST: the analytics endpoints, one per registered query, and the list of publications. Thin: everything is done elsewhere."""
+"""REST: the analytics endpoints, one per registered query, publications and their differences. Thin: everything is done elsewhere."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from serving import queries
+from serving import publication_diff, queries
+from serving.answers import Answer
 from serving.errors import problem_responses
-from serving.parameters import PublicationsParameters, RangeParameters
-from serving.results import PublicationEntry, PublicationsAnswer
-from serving.services import services_of
+from serving.parameters import LARGEST_ID, PublicationDiffParameters, PublicationsParameters, RangeParameters
+from serving.results import PublicationDiffAnswer, PublicationEntry, PublicationsAnswer
+from serving.services import Services, services_of
 from storage.publications import Publication
 
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
@@ -39,15 +41,12 @@ def _add_route(router: APIRouter, query: queries.Query[Any]) -> None:
 
         def work() -> Response:
             app_id = services.authenticator.readable_app(request.headers, wanted.app_id)
-            with services.metrics.query_seconds.labels(query.name).time():
-                answer = services.answers.answer(
-                    query, wanted, app_id, now=now, if_none_match=request.headers.get("if-none-match")
-                )
-            headers = {"ETag": answer.etag, **CACHING}
-            if answer.body is None:
-                services.metrics.not_modified.labels(query.name).inc()
-                return Response(status_code=304, headers=headers)
-            return Response(answer.body, media_type="application/json", headers=headers)
+            copy = request.headers.get("if-none-match")
+            return _respond(
+                services,
+                query.name,
+                lambda: services.answers.answer(query, wanted, app_id, now=now, if_none_match=copy),
+            )
 
         return await services.workers.run(work)
 
@@ -65,6 +64,17 @@ def _add_route(router: APIRouter, query: queries.Query[Any]) -> None:
     )
 
 
+def _respond(services: Services, name: str, make: Callable[[], Answer]) -> Response:
+    """The answer over HTTP, timed under `name`."""
+    with services.metrics.query_seconds.labels(name).time():
+        answer = make()
+    headers = {"ETag": answer.etag, **CACHING}
+    if answer.body is None:
+        services.metrics.not_modified.labels(name).inc()
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, media_type="application/json", headers=headers)
+
+
 def _describe(query: queries.Query[Any]) -> str:
     return (
         f"{query.result.__doc__}\n\nThe range is half-open, [from, to), in UTC, and exact on `occurred_at`; it ends at `until`. "
@@ -74,7 +84,7 @@ def _describe(query: queries.Query[Any]) -> str:
 
 
 def add_publication_routes(app: FastAPI) -> None:
-    """Adds GET /api/v1/publications."""
+    """Adds GET /api/v1/publications and GET /api/v1/publications/{a}/diff/{b}."""
 
     @app.get(
         "/api/v1/publications",
@@ -102,6 +112,37 @@ def add_publication_routes(app: FastAPI) -> None:
                 media_type="application/json",
                 headers={**CACHING, "Cache-Control": "no-store"},
             )
+
+        return await services.workers.run(work)
+
+    @app.get(
+        "/api/v1/publications/{a}/diff/{b}",
+        tags=["publications"],
+        summary="What differs between two publications, and why",
+        response_model=PublicationDiffAnswer,
+        responses={**NOT_MODIFIED, **problem_responses(401, 403, 404, 410, 422, 503)},
+        dependencies=DOCUMENTED_KEYS,
+    )
+    async def diff_publications(
+        request: Request,
+        a: Annotated[int, Path(ge=1, le=LARGEST_ID, description="The publication whose values are `old`.")],
+        b: Annotated[int, Path(ge=1, le=LARGEST_ID, description="The publication whose values are `new`.")],
+        wanted: Annotated[PublicationDiffParameters, Query()],
+    ) -> Response:
+        """Rows of the key's app that publication `b` has and `a` has not, and the reverse, by table and UTC day or hour, with old and new
+        sums: gold's tables row by row, silver.events by its number of rows. `a` may be the newer one: then `old` is what was published
+        later. The same publication twice differs in nothing.
+
+        `restatements` explain it: the ledger's rows of the publications made after the earlier one, up to the later one, with cause and
+        run, as they were written, forward in time whichever of the two was named first. Periods that were still open are not in the
+        ledger; what changed there is told by `causes`.
+        """
+        services = services_of(request)
+
+        def work() -> Response:
+            app_id = services.authenticator.readable_app(request.headers, wanted.app_id)
+            copy = request.headers.get("if-none-match")
+            return _respond(services, publication_diff.NAME, lambda: services.diffs.answer(a, b, wanted, app_id, copy))
 
         return await services.workers.run(work)
 

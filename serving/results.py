@@ -141,3 +141,77 @@ class PublicationsAnswer(BaseModel):
     total_count: int = Field(description="Publications in this answer.", examples=[1])
     newest: int | None = Field(description="The newest publication; null while nothing is published yet.", examples=[7])
     publications: list[PublicationEntry]
+
+
+class ComparedPublication(BaseModel):
+    """One side of a comparison."""
+
+    publication: int = Field(examples=[7])
+    as_of: datetime = Field(description="When it was made.", examples=["2026-01-05T12:01:30Z"])
+
+
+class ComparedSum(BaseModel):
+    """A sum over the rows of one period, in either publication."""
+
+    old: float = Field(examples=[2.0])
+    new: float = Field(examples=[3.0])
+
+
+class TableDifference(BaseModel):
+    """What differs in one table in one period. A row is changed when both publications have its key with other values."""
+
+    table: str = Field(examples=["gold.agg_hour_events"])
+    period: Literal["day", "hour"]
+    period_start: datetime = Field(examples=["2026-01-05T10:00:00Z"])
+    rows_added: int | None = Field(
+        description="Rows that only `new` has; null for silver.events, whose rows are counted and not compared.",
+        examples=[0],
+    )
+    rows_removed: int | None = Field(description="Rows that only `old` has.", examples=[0])
+    rows_changed: int | None = Field(description="Rows of the same key with other values.", examples=[1])
+    measures: dict[str, ComparedSum] = Field(
+        description="Sums over the whole period, `row_count` and each number of the table. That of `unique_users` is a "
+        "control total: distinct users do not add up.",
+        examples=[{"row_count": {"old": 1.0, "new": 1.0}, "event_count": {"old": 2.0, "new": 3.0}}],
+    )
+
+
+class RestatementEntry(BaseModel):
+    """One row of the ledger: what one publication changed in a period that was closed."""
+
+    publication: int = Field(examples=[7])
+    cause: str = Field(description="Why that publication was made.", examples=["late"])
+    run: str = Field(description="The run that made it.", examples=["0c2c6a5e"])
+    published_at: datetime = Field(examples=["2026-01-05T12:01:30Z"])
+    table: str = Field(examples=["gold.agg_hour_events"])
+    period: Literal["day", "hour"]
+    period_start: datetime = Field(examples=["2026-01-05T10:00:00Z"])
+    measure: str = Field(examples=["event_count"])
+    old: float = Field(description="The period's sum before that publication.", examples=[2.0])
+    new: float = Field(description="The period's sum from that publication on.", examples=[3.0])
+    rows_added: int = Field(description="A changed row counts as one added and one removed.", examples=[1])
+    rows_removed: int = Field(examples=[1])
+
+
+class PublicationDiffAnswer(BaseModel):
+    """What differs between two kept publications in the rows of the key's app, and why."""
+
+    old: ComparedPublication = Field(
+        description="The publication named first.", examples=[{"publication": 6, "as_of": "2026-01-05T11:01:30Z"}]
+    )
+    new: ComparedPublication = Field(
+        description="The publication named second.", examples=[{"publication": 7, "as_of": "2026-01-05T12:01:30Z"}]
+    )
+    source: Literal["publication"] = "publication"
+    causes: dict[str, int] = Field(
+        description="How many publications were made after the earlier one, up to the later one, by cause.",
+        examples=[{"late": 1}],
+    )
+    total_differences: int = Field(description="Differences in this answer.", examples=[1])
+    has_more_differences: bool = Field(
+        description="True when `limit` left some out: ask for one table, or a shorter range.", examples=[False]
+    )
+    differences: list[TableDifference]
+    total_restatements: int = Field(description="Restatements in this answer.", examples=[1])
+    has_more_restatements: bool = Field(description="True when `limit` left some out.", examples=[False])
+    restatements: list[RestatementEntry]

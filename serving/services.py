@@ -16,6 +16,7 @@ from serving.catalog import PublicationCatalog
 from serving.errors import UnavailableError
 from serving.health import HealthChecker
 from serving.metrics import ServingMetrics
+from serving.publication_diff import DiffMaker
 from serving.settings import ServingSettings
 from serving.snapshots import SnapshotPool
 
@@ -59,6 +60,7 @@ class Services:
     catalog: PublicationCatalog
     authenticator: Authenticator
     answers: AnswerMaker
+    diffs: DiffMaker
     health: HealthChecker
     metrics: ServingMetrics
     workers: Workers

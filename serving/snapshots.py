@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import structlog
@@ -30,6 +30,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 log = structlog.get_logger(__name__)
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 def with_connect_timeout(database_url: str) -> str:
@@ -142,31 +143,44 @@ class SnapshotPool:
         return found
 
     def fetch(self, publication: Publication, sql: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
-        """The rows of one query on one publication.
+        """The rows of one query on one publication. Raises: as `read`."""
+
+        def work(cursor: duckdb.DuckDBPyConnection, _: Sequence[str]) -> Sequence[Row]:
+            rows: Sequence[Row] = cursor.execute(sql, dict(parameters)).fetchall()
+            return rows
+
+        return self.read([publication], work)
+
+    def read(self, publications: Sequence[Publication], work: Callable[[duckdb.DuckDBPyConnection, list[str]], T]) -> T:
+        """What `work` makes of publications that are open at once.
+
+        It gets a cursor whose default catalog is the first one's, and the names of their catalogs. It may be called again from the start.
 
         Raises:
-            UnavailableError: the lake cannot be read now, or the query took too long.
-            ExpiredPublicationError: the snapshot expired meanwhile.
+            UnavailableError: the lake cannot be read now, or the work took too long.
+            ExpiredPublicationError: a snapshot expired meanwhile.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            attachment: _Attachment | None = None
+            leases: list[tuple[_Attachment, duckdb.DuckDBPyConnection]] = []
+            is_reusable = False
             try:
-                attachment, cursor = self._lease(publication)
-                return self._execute(attachment, cursor, sql, parameters)
+                for publication in publications:
+                    leases.append(self._lease(publication))
+                found = self._execute(leases[0][1], work, [attachment.alias for attachment, _ in leases])
+                is_reusable = True
+                return found
             except duckdb.InterruptException as error:
                 raise UnavailableError(f"The query ran longer than {self._query_timeout_seconds:g} s.") from error
             except duckdb.Error as error:
-                self._discard(attachment)
-                log.warning(
-                    "lake query failed",
-                    publication=publication.publication_id,
-                    attempt=attempt,
-                    error=type(error).__name__,
-                )
+                for attachment, _ in leases:
+                    self._discard(attachment)
+                ids = [publication.publication_id for publication in publications]
+                log.warning("lake query failed", publications=ids, attempt=attempt, error=type(error).__name__)
                 if attempt == ATTEMPTS:
-                    if self._catalog.find(publication.publication_id) is None:
-                        raise self._expired(publication.publication_id) from error
-                    raise UnavailableError("The lake cannot be read at the moment. Try again shortly.") from error
+                    raise self._failure(ids) from error
+            finally:
+                for attachment, cursor in leases:
+                    self._release(attachment, cursor, is_reusable=is_reusable)
         raise AssertionError("unreachable")
 
     def refresh(self) -> None:
@@ -239,21 +253,28 @@ class SnapshotPool:
                 if running.deadline < now:
                     running.cursor.interrupt()
 
+    def _failure(self, publication_ids: Sequence[int]) -> ServingError:
+        """Why the lake could not be read: a snapshot is gone, or it is away."""
+        for publication_id in publication_ids:
+            if self._catalog.find(publication_id) is None:
+                return self._expired(publication_id)
+        return UnavailableError("The lake cannot be read at the moment. Try again shortly.")
+
     def _execute(
-        self, attachment: _Attachment, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
-    ) -> Sequence[Row]:
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        work: Callable[[duckdb.DuckDBPyConnection, list[str]], T],
+        catalogs: list[str],
+    ) -> T:
+        """The result of `work`, which is interrupted when it takes too long."""
         running = _Running(cursor, self._clock() + self._query_timeout_seconds)
         with self._lock:
             self._running.add(running)
-        is_reusable = False
         try:
-            rows: Sequence[Row] = cursor.execute(sql, dict(parameters)).fetchall()
-            is_reusable = True
-            return rows
+            return work(cursor, catalogs)
         finally:
             with self._lock:
                 self._running.discard(running)
-            self._release(attachment, cursor, is_reusable=is_reusable)
 
     def _lease(self, publication: Publication) -> tuple[_Attachment, duckdb.DuckDBPyConnection]:
         attachment = self._take(publication.publication_id)

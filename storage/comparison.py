@@ -1,6 +1,9 @@
-"""A build compared with what is published, by table and day: rows added, removed and changed, and gold's sums. Reads only."""
+"""Two states of a table compared, by period: rows added, removed and changed, and gold's sums. Reads only.
 
-from collections.abc import Sequence
+Here: a build and what is published, for plans. Two publications: `storage.publication_diff`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -8,18 +11,28 @@ from typing import Any
 
 import duckdb
 
-from storage.difference import attach_build, rows_of, scope_condition, write_difference
+from storage.difference import attach_build, rows_of, scope_condition
 from storage.lake import open_lake
 from storage.settings import StorageSettings
-from storage.tables import TableSpec
+from storage.tables import Scope, TableSpec
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """What differs between two states of one table in one period. `measures`: old and new sum over the compared rows.
+
+    A row is changed when both sides have its key with other values; `added` and `removed` count keys of one side alone.
+    """
+
+    added: int
+    removed: int
+    changed: int
+    measures: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class DayDifference:
-    """What differs in one table on one UTC day. `measures`: sums over the rows of the compared hours, as published and as built.
-
-    A row is changed when both sides have its key with other values; `added` and `removed` count keys of one side alone.
-    """
+    """`RowChanges` of one table on one UTC day, over the rows of the compared hours: as published, as built."""
 
     table: str
     day: date
@@ -74,50 +87,56 @@ def compare(
 
 def _compare_table(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> list[DayDifference]:
     condition = scope_condition(lake, spec)
-    published = _published_rows(lake, spec, condition)
-    difference = write_difference(lake, spec, condition, published)
-    if not difference.added and not difference.removed:
-        return []
-    match = " and ".join(f'added."{name}" is not distinct from removed."{name}"' for name in spec.key)
-    rows = lake.execute(
-        "select coalesce(added.event_date, removed.event_date) as day, count(*) filter (removed.event_date is null), "
-        "count(*) filter (added.event_date is null), "
-        "count(*) filter (added.event_date is not null and removed.event_date is not null) "
-        f"from added full join removed on {match} group by day order by day"
-    ).fetchall()
-    sums = _sums(lake, spec, published, rows_of("build", spec, condition))
-    return [
-        DayDifference(spec.qualified_name, day, added, removed, changed, sums.get(day, {}))
-        for day, added, removed, changed in rows
-    ]
+    published, built = published_rows(lake, "lake", spec, condition), rows_of("build", spec, condition)
+    found = compare_rows(lake, spec, published, built, "event_date")
+    return [DayDifference(spec.qualified_name, day, **vars(changes)) for day, changes in found.items()]
 
 
-def _published_rows(lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str) -> str:
-    """A relation of the published rows with the columns of `spec`: null where the published table lacks one, empty where it is missing."""
-    rows = lake.execute(
-        "select column_name from duckdb_columns() where database_name = 'lake' and schema_name = ? and table_name = ?",
-        [spec.schema, spec.name],
-    ).fetchall()
-    existing = {row[0] for row in rows}
+def published_rows(lake: duckdb.DuckDBPyConnection, catalog: str, spec: TableSpec, condition: str) -> str:
+    """A relation of published rows with the columns of `spec`: null where the published table lacks one, empty where it is missing."""
+    table = f"{catalog}.{spec.qualified_name}"
+    try:
+        existing = {column[0] for column in lake.execute(f"select * from {table} limit 0").description}
+    except duckdb.CatalogException:
+        existing = set()
     columns = ", ".join(
         f'"{name}"' if name in existing else f'cast(null as {kind}) as "{name}"' for name, kind in spec.columns
     )
-    if not existing:
-        return f"(select {columns} where false)"
-    return f"(select {columns} from lake.{spec.qualified_name} where {condition})"
+    return f"(select * from (select {columns} {f'from {table}' if existing else 'where false'}) where {condition})"
 
 
-def _sums(
-    lake: duckdb.DuckDBPyConnection, spec: TableSpec, published: str, built: str
-) -> dict[date, dict[str, tuple[float, float]]]:
-    """Rows and measures per day: (published, built)."""
+def compare_rows(
+    session: duckdb.DuckDBPyConnection,
+    spec: TableSpec,
+    old: str,
+    new: str,
+    period: Scope,
+    values: Mapping[str, Any] | None = None,
+) -> dict[Any, RowChanges]:
+    """What differs between two relations with the columns of `spec`, by the column `period`; periods without a difference are left out.
+
+    Every column is compared, a null equals a null, and each relation is read once. `values` are bound.
+    """
+    key = dict.fromkeys((period, *spec.key))
+    is_same_row = " and ".join(f'old."{name}" is not distinct from new."{name}"' for name in key)
+    differs = [f'old."{name}" is distinct from new."{name}"' for name, _ in spec.columns if name not in key]
+    sums = ", ".join(
+        ["count(old.is_there)", "count(new.is_there)"]
+        + [f'coalesce(sum({side}."{name}"), 0)::double' for name in spec.measures for side in ("old", "new")]
+    )
+    rows = session.execute(
+        f'select coalesce(new."{period}", old."{period}"), count(*) filter (old.is_there is null), '
+        "count(*) filter (new.is_there is null), "
+        f"count(*) filter (old.is_there and new.is_there and ({' or '.join(differs) or 'false'})), {sums} "
+        f"from (select *, true as is_there from {old}) as old full join (select *, true as is_there from {new}) as new "
+        f"on {is_same_row} group by 1 order by 1",
+        dict(values or {}),
+    ).fetchall()
     names = ("row_count", *spec.measures)
-    sums = ", ".join(["count(*)", *(f'coalesce(sum("{name}"), 0)::double' for name in spec.measures)])
-    found: dict[date, dict[str, tuple[float, float]]] = {}
-    for side, relation in enumerate((published, built)):
-        for day, *values in lake.execute(f"select event_date, {sums} from {relation} group by event_date").fetchall():
-            of_day = found.setdefault(day, dict.fromkeys(names, (0, 0)))
-            for name, value in zip(names, values, strict=True):
-                old, new = of_day[name]
-                of_day[name] = (value, new) if side == 0 else (old, value)
-    return found
+    return {
+        start: RowChanges(
+            added, removed, changed, dict(zip(names, zip(totals[::2], totals[1::2], strict=True), strict=True))
+        )
+        for start, added, removed, changed, *totals in rows
+        if added or removed or changed
+    }

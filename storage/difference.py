@@ -1,4 +1,4 @@
-"""The difference between a build and the published tables, within the run's hours: what promotion applies, plans show, the ledger keeps.
+"""The difference between a build and the published tables, within the run's hours: what promotion applies and the ledger keeps.
 
 Works on a connection with the lake attached as `lake`. Whole rows are compared; rows of other hours are not looked at, nor those of a
 growing table that a build adds to without naming them.
@@ -79,18 +79,15 @@ def rows_to_compare(lake: duckdb.DuckDBPyConnection, spec: TableSpec) -> str:
     return f"(select * from {replaced} union all {again})"
 
 
-def write_difference(
-    lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str, published: str | None = None
-) -> Difference:
+def write_difference(lake: duckdb.DuckDBPyConnection, spec: TableSpec, condition: str, published: str) -> Difference:
     """Makes the temporary tables `removed` and `added`: published rows that the build has not, and the reverse.
 
-    `published` is another relation of published rows, with the columns of `spec`.
+    `published` is the relation of published rows, with the columns of `spec`.
 
     Raises:
         DifferenceError: the numbers of rows are not equal then, because the build has one row twice.
     """
     name, built = spec.qualified_name, rows_of("build", spec, condition)
-    published = published or rows_of("lake", spec, condition)
     lake.execute(f"create or replace temp table removed as {_rows_without_equal(spec, published, built)}")
     lake.execute(f"create or replace temp table added as {_rows_without_equal(spec, built, published)}")
     removed, added, before, after = (count(lake, rows) for rows in ("removed", "added", published, built))

@@ -8,7 +8,10 @@ from serving.app import create_app
 from serving.settings import ServingSettings
 from storage.settings import StorageSettings
 
-ANALYTICS = ["event-distribution", "events", "platforms", "top-users", "users"]
+ANALYTICS = [
+    f"/api/v1/analytics/{name}" for name in ("event-distribution", "events", "platforms", "top-users", "users")
+]
+DIFF = "/api/v1/publications/{a}/diff/{b}"
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +21,23 @@ def document() -> dict[str, Any]:
 
 
 def test_the_paths_are_those_of_the_contract(document: dict[str, Any]) -> None:
-    expected = [f"/api/v1/analytics/{name}" for name in ANALYTICS]
     assert sorted(document["paths"]) == sorted(
-        [*expected, "/api/v1/publications", "/", "/ping", "/version", "/health", "/metrics"]
+        [*ANALYTICS, DIFF, "/api/v1/publications", "/", "/ping", "/version", "/health", "/metrics"]
     )
 
 
-@pytest.mark.parametrize("name", ANALYTICS)
-def test_every_analytics_endpoint_documents_parameters_answers_and_errors(document: dict[str, Any], name: str) -> None:
-    operation = document["paths"][f"/api/v1/analytics/{name}"]["get"]
-    names = {parameter["name"] for parameter in operation["parameters"]}
-    assert {"hours_back", "until", "app_id", "publication"} <= names
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        *((path, {"hours_back", "until", "app_id", "publication"}) for path in ANALYTICS),
+        (DIFF, {"a", "b", "app_id", "table", "period", "from", "to", "limit"}),
+    ],
+)
+def test_every_endpoint_of_a_publication_documents_parameters_answers_and_errors(
+    document: dict[str, Any], path: str, expected: set[str]
+) -> None:
+    operation = document["paths"][path]["get"]
+    assert expected <= {parameter["name"] for parameter in operation["parameters"]}
     assert all(parameter["description"] for parameter in operation["parameters"])
     assert set(operation["responses"]) == {"200", "304", "401", "403", "404", "410", "422", "503"}
     for status in ("401", "403", "404", "410", "422", "503"):
@@ -38,7 +47,7 @@ def test_every_analytics_endpoint_documents_parameters_answers_and_errors(docume
 
 def test_every_field_of_an_answer_has_an_example_or_speaks_for_itself(document: dict[str, Any]) -> None:
     answers = [name for name in document["components"]["schemas"] if name.endswith("Answer")]
-    assert len(answers) == 6
+    assert len(answers) == 7
     for name in answers:
         properties = document["components"]["schemas"][name]["properties"]
         silent = [key for key, value in properties.items() if "examples" not in value and "items" not in value]

@@ -26,6 +26,8 @@ NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
         (asked.RangeParameters, "publication", [1, 2**63 - 1], [0, -1, 2**63]),
         (asked.PublicationsParameters, "limit", [1, 100], [0, 101]),
         (asked.PublicationsParameters, "before", [1], [0, 2**63]),
+        (asked.PublicationDiffParameters, "period", ["day", "hour"], ["week", ""]),
+        (asked.PublicationDiffParameters, "limit", [1, 1000], [0, 1001]),
     ],
 )
 def test_bounds(model: type[BaseModel], name: str, accepted: list[Any], refused: list[Any]) -> None:
@@ -64,6 +66,25 @@ def test_until_is_read_as_utc(text: str) -> None:
 def test_until_that_is_no_time_of_a_usable_year_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         asked.RangeParameters.model_validate({"until": text})
+
+
+@pytest.mark.parametrize(
+    ("from_at", "to_at", "is_range"),
+    [
+        ("2026-01-05", "2026-01-06", True),
+        ("2026-01-06", "2026-01-06", False),
+        ("2026-01-06", "2026-01-05", False),
+        (None, "2026-01-05", True),
+        ("2026-01-05", None, True),
+    ],
+)
+def test_a_range_of_differences_ends_after_it_begins(from_at: str | None, to_at: str | None, is_range: bool) -> None:
+    fields = {name: text for name, text in (("from", from_at), ("to", to_at)) if text}
+    if is_range:
+        assert asked.PublicationDiffParameters.model_validate(fields)
+        return
+    with pytest.raises(ValidationError, match="before"):
+        asked.PublicationDiffParameters.model_validate(fields)
 
 
 def test_a_user_id_is_trimmed() -> None:
