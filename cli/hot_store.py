@@ -40,13 +40,11 @@ def check(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(found.as_dict()))
     console.print(
         f"{found.hot_count:,} events in the hot store, {found.bronze_count:,} in bronze:"
-        f" {found.missing_count} missing, {found.unfounded_count} unfounded."
+        f" {found.missing_count} missing, {found.unfounded_count} unfounded, {found.excused_count} kept out by dead letters."
     )
-    for what, names in (("missing", found.missing), ("unfounded", found.unfounded)):
+    for what, names in (("missing", found.missing), ("unfounded", found.unfounded), ("dead letter", found.excused)):
         for name in names:
             console.print(f"  {what}: {name}", markup=False)
-    if found.waiting_letters:
-        console.print(f"{found.waiting_letters} dead letters have not landed: what is missing may be among them.")
     if not found.ok:
         raise typer.Exit(EXIT_WRONG)
 
@@ -81,13 +79,14 @@ def _opened(console: Console) -> "Iterator[tuple[StorageSettings, HotStoreSettin
     from storage.hot_store.opening import open_hot_store
     from storage.hot_store.settings import HotStoreSettings
     from storage.settings import StorageSettings
+    from storage.verification import ServiceUnreachableError
 
     environment.load()
     storage, settings = StorageSettings(), HotStoreSettings()
     store = open_hot_store(settings, storage, pool_size=1)
     try:
         yield storage, settings, store
-    except (HotStoreError, KafkaError) as error:
+    except (HotStoreError, KafkaError, ServiceUnreachableError) as error:
         console.print(f"A service is unreachable: {error}. See `tidemark status`.", style="red", markup=False)
         raise typer.Exit(EXIT_UNREACHABLE) from error
     finally:
