@@ -175,6 +175,22 @@ def test_of_a_batch_that_the_store_refuses_only_what_it_refuses_is_left_out() ->
     assert subject.source.committed == {0: 40}
 
 
+@pytest.mark.feature("S2-5")
+def test_a_copy_of_a_refused_event_in_its_batch_is_tried_itself() -> None:
+    # Regression: it was counted as a copy of what is not there, and nothing pointed to it.
+    store = InMemoryHotStore(refuses=lambda event: event.kafka_offset in (1, 3))
+    twins = {1: "twin", 2: "twin", 3: "both", 4: "other", 5: "twin"}
+    subject = bench([live_record(offset, twins.get(offset)) for offset in range(7)], store)
+
+    subject.run()
+
+    assert {event.event_id: event.kafka_offset for event in store.latest("app", 10)} == {
+        "e-0": 0, "twin": 2, "other": 4, "e-6": 6,
+    }  # fmt: skip
+    assert [letter.record.offset for letter in subject.letters.letters] == [1, 3]
+    assert (subject.count("written"), subject.count("copy"), subject.count("dead_letter")) == (4, 1, 2)
+
+
 def test_every_record_is_counted_once_whatever_becomes_of_it() -> None:
     old = (datetime.now(UTC) - timedelta(days=30)).isoformat().encode()
     records = [
