@@ -118,6 +118,26 @@ def test_while_the_store_is_away_the_batch_is_held_and_the_worker_heals_by_itsel
     assert subject.source.commits == [{0: 3}]
 
 
+@pytest.mark.feature("S2-16")
+def test_the_lag_grows_while_the_store_is_away() -> None:
+    # Regression: it was told only between batches, so an outage showed the lag from before it.
+    subject = bench([live_record(offset) for offset in range(3)])
+    subject.store.available = False
+    lags: list[float | None] = []
+
+    def go_on() -> None:
+        lags.append(subject.metrics.registry.get_sample_value("tidemark_hot_store_consumer_lag_records"))
+        subject.source.records.append(live_record(100 + len(lags)))
+        subject.store.available = len(lags) >= 40
+
+    subject.source.on_hold = go_on
+    subject.run()
+
+    assert lags == sorted(lags, key=lambda lag: lag or 0)
+    assert 3 < (lags[-1] or 0) <= 43
+    assert subject.metrics.registry.get_sample_value("tidemark_hot_store_consumer_lag_records") == 0
+
+
 @pytest.mark.feature("S2-7")
 def test_a_stop_while_the_store_is_away_commits_nothing() -> None:
     subject = bench([live_record(0)])
