@@ -7,7 +7,7 @@ is not read: it may be cut.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def _letter_of(of_letter: Headers, group: GroupOffsets) -> Letter | None:
             int(stamps[headers.DEAD_LETTER_OFFSET]),
             stamps[headers.DEAD_LETTER_REASON],
             stamps.get(headers.SOURCE),
-            datetime.fromisoformat(stamps[headers.DEAD_LETTER_AT]),
+            datetime.fromisoformat(stamps[headers.DEAD_LETTER_AT]).astimezone(UTC),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None

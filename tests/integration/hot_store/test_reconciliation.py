@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import duckdb
 import pytest
 
 from ingestion.contracts.reasons import Reason
@@ -22,16 +21,15 @@ from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
 from streaming.hot_store.dead_letters import DeadLetter, KafkaDeadLetters, letter_headers
 from tests.fixtures.bronze_rows import (
-    COLUMNS,
     DEAD_LETTER_TOPIC,
     IMPORT_TOPIC,
     LIVE_TOPIC,
     BronzeRow,
-    append_relation,
     engagement_row,
     write_bronze,
 )
 from tests.fixtures.hot_events import hot_event, live_record
+from tests.integration.hot_store.landing import write_with_headers
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -182,17 +180,3 @@ def reject(group: GivenOffsets, count: int) -> None:
     sink = KafkaSink(KafkaSinkSettings(group.bootstrap_servers, LIVE_TOPIC, message_timeout_seconds=30.0))
     assert not sink.submit(Batch.of(letters)).result(60).failed
     sink.close(10)
-
-
-def write_with_headers(uri: str, row: BronzeRow, stamps: list[tuple[str, str | bytes | None]]) -> None:
-    """Appends a record with these headers, which the shared builder does not make."""
-    headers = ", ".join("struct_pack(key := ?, value := ?::blob)" for _ in stamps)
-    marks, values = [], []
-    for name, value in zip(COLUMNS, row.as_tuple(), strict=True):
-        marks.append(f"[{headers}]" if name == "headers" else "?")
-        values += [part for header in stamps for part in header] if name == "headers" else [value]
-    with duckdb.connect() as session:
-        session.execute("set TimeZone = 'UTC'")
-        session.execute(f"create table landed ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})")
-        session.execute(f"insert into landed values ({', '.join(marks)})", values)
-        append_relation(uri, session.table("landed"))
