@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,25 +26,52 @@ from storage.settings import StorageSettings
 MAX_NAME_LENGTH = 120
 UPLOADS_AT_ONCE = 16
 _FETCH_ROWS = 1000
-# The first copy that landed is the event, as in silver. Of two apps with one event id on a day the first that landed keeps the plain name:
-# bronze only grows, so no name ever changes.
+# A record is a copy when another one of its id landed before it and occurred within the horizon, as in silver; bodies are read of the day
+# alone. Of two apps with one event id on a day the first that landed keeps the plain name: bronze only grows, so no name ever changes.
 _QUERY = """
-with copies as (
+with records as (
     select
-        app_id, event_id, contract, value, occurred_at, ingested_at, kafka_topic, kafka_partition, kafka_offset,
-        row_number() over (
-            partition by app_id, event_id order by ingested_at, kafka_topic, kafka_partition, kafka_offset
-        ) as copy_number
+        app_id,
+        event_id,
+        occurred_at,
+        {
+            'ingested_at': ingested_at,
+            'kafka_topic': kafka_topic,
+            'kafka_partition': kafka_partition,
+            'kafka_offset': kafka_offset
+        } as landed
     from delta_scan($uri, version => $version)
-    where rejection_reason is null and dlq_stage is null and event_date between $first and $last
+    where rejection_reason is null and dlq_stage is null and event_date between $day - $days and $day + $days
+),
+repeated_keys as (
+    select app_id, event_id
+    from records
+    group by all
+    having count(*) > 1
+),
+ranked as (
+    select
+        records.landed,
+        min(records.landed) over (
+            partition by records.app_id, records.event_id
+            order by records.occurred_at range between to_days($days) preceding and to_days($days) following
+        ) as earliest
+    from records
+    semi join repeated_keys on records.app_id = repeated_keys.app_id and records.event_id = repeated_keys.event_id
+),
+copies as (
+    select landed.kafka_topic as kafka_topic, landed.kafka_partition as kafka_partition, landed.kafka_offset as kafka_offset
+    from ranked
+    where earliest <> landed
 )
 select
     app_id, event_id, contract, value, occurred_at,
     row_number() over (
         partition by event_id order by ingested_at, kafka_topic, kafka_partition, kafka_offset
     ) = 1 as is_first_of_its_id
-from copies
-where copy_number = 1 and occurred_at >= $day and occurred_at < $day + interval 1 day
+from delta_scan($uri, version => $version) as events
+anti join copies using (kafka_topic, kafka_partition, kafka_offset)
+where rejection_reason is null and dlq_stage is null and event_date = $day
 order by date_trunc('hour', occurred_at), app_id, event_id
 """
 
@@ -131,18 +158,9 @@ def read_day(settings: StorageSettings, day: date) -> Iterator[ColdEvent]:
     version = latest_version(settings)
     if version is None:
         return
-    horizon = timedelta(days=settings.deduplication_horizon_days)
+    values = {"uri": settings.bronze_uri, "version": version, "day": day, "days": settings.deduplication_horizon_days}
     with open_session(settings) as session:
-        session.execute(
-            _QUERY,
-            {
-                "uri": settings.bronze_uri,
-                "version": version,
-                "day": datetime.combine(day, datetime.min.time(), tzinfo=UTC),
-                "first": day - horizon,
-                "last": day + horizon,
-            },
-        )
+        session.execute(_QUERY, values)
         while rows := session.fetchmany(_FETCH_ROWS):
             for row in rows:
                 yield ColdEvent(*row)

@@ -1,6 +1,6 @@
 """Single records of bronze by their coordinates, whole: bytes, and headers in their order. Reads only the files that can hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +14,8 @@ from ingestion.contracts.quarantine import Coordinates
 _LANDED = """
 select
     bronze.kafka_topic, bronze.kafka_partition, bronze.kafka_offset, bronze.kafka_timestamp, bronze.key, bronze.value, bronze.headers,
-    bronze.app_id, bronze.event_id, bronze.event_type, bronze.contract, bronze.occurred_at, bronze.received_at, bronze.ingested_at
+    bronze.app_id, bronze.event_id, bronze.event_type, bronze.contract, bronze.occurred_at, bronze.received_at, bronze.ingested_at,
+    bronze.rejection_reason
 from delta_scan($uri, version => $version) as bronze
 semi join wanted
     on bronze.kafka_topic = wanted.kafka_topic
@@ -33,19 +34,25 @@ class Landed:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    rejection_reason: str | None
 
 
 def read_landed(
-    session: duckdb.DuckDBPyConnection, uri: str, version: int, places: Mapping[Coordinates, date]
+    session: duckdb.DuckDBPyConnection,
+    uri: str,
+    version: int,
+    places: Collection[Coordinates],
+    first_day: date,
+    last_day: date,
 ) -> dict[Coordinates, Landed]:
-    """The records at these places, whose event_date is known. One that bronze does not hold has no entry."""
+    """The records at these places whose event_date is within these days. One that bronze does not hold there has no entry."""
     offsets = [place.offset for place in places]
     fill_places(session, "wanted", dict.fromkeys(places))
     parameters = {
         "uri": uri,
         "version": version,
-        "first_day": min(places.values()),
-        "last_day": max(places.values()),
+        "first_day": first_day,
+        "last_day": last_day,
         "first_offset": min(offsets),
         "last_offset": max(offsets),
     }
@@ -77,7 +84,9 @@ def _landed(row: Mapping[str, Any]) -> Landed:
         all_headers = tuple((header["key"], header["value"]) for header in kept)
     else:
         all_headers = () if row["occurred_at"] is None else _stamps(row)
-    return Landed(row["kafka_timestamp"], row["received_at"], row["key"], row["value"], all_headers)
+    return Landed(
+        row["kafka_timestamp"], row["received_at"], row["key"], row["value"], all_headers, row["rejection_reason"]
+    )
 
 
 def _stamps(row: Mapping[str, Any]) -> tuple[tuple[str, bytes | None], ...]:

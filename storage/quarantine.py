@@ -208,7 +208,9 @@ class Quarantine:
         if self._version is None:
             raise BronzeError(f"there is no bronze at {self._settings.bronze_uri}; see `tidemark status`")
         days = {entry.coordinates: entry.event_hour.date() for entry in entries}
-        found = read_landed(self._session, self._settings.bronze_uri, self._version, days)
+        found = read_landed(
+            self._session, self._settings.bronze_uri, self._version, days, min(days.values()), max(days.values())
+        )
         missing = [str(place) for place in days if place not in found]
         if missing:
             raise BronzeError(f"bronze does not hold {', '.join(missing[:5])}; run `tidemark verify`")

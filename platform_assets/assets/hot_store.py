@@ -59,6 +59,7 @@ def hot_store(context: dg.AssetExecutionContext, config: Housekeeping, warehouse
         metadata={
             "missing": found.missing_count,
             "unfounded": found.unfounded_count,
+            "kept_out_by_dead_letters": found.excused_count,
             "first_missing": list(found.missing),
             "first_unfounded": list(found.unfounded),
         },

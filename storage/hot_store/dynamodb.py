@@ -119,6 +119,17 @@ class DynamoHotStore:
             raise next((error for error in errors if not isinstance(error, UnstorableError)), errors[0])
         return sum(future.result() for future in futures)
 
+    def holds(self, app_id: str, event_id: str) -> bool:
+        """See HotStore."""
+        key = joined(app_id, event_id)
+        if len(key.encode()) > _KEY_MAX_BYTES:
+            return False  # no key is that long
+        with _errors():
+            found = self._client.get_item(
+                TableName=self._table, Key={KEY: {"S": key}}, ProjectionExpression=KEY, ConsistentRead=True
+            )
+        return "Item" in found
+
     def latest(self, app_id: str, limit: int, after: Position | None = None) -> list[HotEvent]:
         """See HotStore. One query per day until there are enough."""
         now = datetime.now(UTC)

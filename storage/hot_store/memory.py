@@ -33,6 +33,11 @@ class InMemoryHotStore:
                 self._events.setdefault(event.key, event)
             return len(self._events) - before
 
+    def holds(self, app_id: str, event_id: str) -> bool:
+        """See HotStore."""
+        self._check()
+        return (app_id, event_id) in self._events
+
     def latest(self, app_id: str, limit: int, after: Position | None = None) -> list[HotEvent]:
         """See HotStore."""
         return self._list(lambda event: event.app_id == app_id, limit, after)

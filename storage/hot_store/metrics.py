@@ -71,6 +71,10 @@ class MeteredHotStore:
         self._metrics.events.labels("write").inc(len(events))
         return count
 
+    def holds(self, app_id: str, event_id: str) -> bool:
+        """See HotStore."""
+        return self._store.holds(app_id, event_id)
+
     def latest(self, app_id: str, limit: int, after: Position | None = None) -> list[HotEvent]:
         """See HotStore."""
         with self._metrics.observed("latest"):

@@ -89,6 +89,14 @@ class PostgresHotStore:
                 self._ensure(days)
                 return self._insert(events)
 
+    def holds(self, app_id: str, event_id: str) -> bool:
+        """See HotStore."""
+        if "\0" in app_id + event_id:
+            return False  # no text in PostgreSQL has one
+        query = sa.text("select 1 from hot.events where app_id = :app_id and event_id = :event_id limit 1")
+        with _errors(), self._direct.connect() as connection:
+            return connection.execute(query, {"app_id": app_id, "event_id": event_id}).first() is not None
+
     def latest(self, app_id: str, limit: int, after: Position | None = None) -> list[HotEvent]:
         """See HotStore."""
         return self._list("", {"app_id": app_id}, limit, after)

@@ -1,8 +1,9 @@
 """Compares the hot store with bronze over the days that it keeps. Reads only, and may run beside everything else.
 
 Both sides move meanwhile, so each is held only to what it must have by the time it is read. The order of reading: the group's committed
-offsets, what is on the dead-letter topic, the hot store's keys, bronze last. Every record that the group has passed must be in the hot
-store; every hot event whose record has landed must be a good one in bronze. What is under way is counted, not judged.
+offsets, the hot store's keys, bronze, and last the dead letters, in bronze and behind it in Kafka. Every record that the group has passed
+must be in the hot store, or a letter of the group must point to exactly that record; every hot event whose record has landed must be a good
+one in bronze. What is under way is counted, not judged.
 """
 
 import tempfile
@@ -18,6 +19,7 @@ from storage.bronze import landed_offsets, latest_version
 from storage.duckdb_session import open_session
 from storage.hot_store.events import HotKey, first_kept_day, start_of
 from storage.hot_store.group_offsets import GroupOffsets
+from storage.hot_store.letters import Place, read_letters
 from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
 
@@ -25,6 +27,12 @@ SQL_DIR = Path(__file__).parent / "sql"
 MAX_NAMED = 20
 # Copies of one key may differ in their time: the hot store has the first one, maybe of a day that bronze's rows here do not reach.
 COPIES_WITHIN = timedelta(days=7)
+# Before anything has landed.
+_NO_COPIES = """
+create temp table good_copies (
+    app_id text, event_id text, occurred_at timestamptz, kept_partition integer, kept_offset bigint, kept_occurred_at timestamptz
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -37,13 +45,14 @@ class Reconciliation:
     missing: tuple[str, ...]
     unfounded_count: int
     unfounded: tuple[str, ...]
-    waiting_letters: int
-    """Dead letters that have not landed: what is missing may be among them."""
+    excused_count: int
+    excused: tuple[str, ...]
+    """Not there because every record of theirs is a dead letter of the group; `tidemark hot-store redrive` brings them back."""
 
     @property
     def ok(self) -> bool:
-        """True when nothing differs that cannot be under way."""
-        return self.unfounded_count == 0 and self.missing_count <= self.waiting_letters
+        """True when nothing differs that cannot be under way and no dead letter explains."""
+        return self.unfounded_count == 0 and self.missing_count == 0
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -58,40 +67,40 @@ def reconcile(
     ttl_days: int,
     now: datetime | None = None,
 ) -> Reconciliation:
-    """Compares all kept days. Raises: StoreUnavailableError, and KafkaError when the broker does not answer."""
+    """Compares all kept days. Raises: StoreUnavailableError, and KafkaError or ServiceUnreachableError when the broker does not answer."""
     moment = now or datetime.now(UTC)
     first_moment = start_of(first_kept_day(moment, ttl_days))
     since, until = first_moment - COPIES_WITHIN, moment + timedelta(days=1)
-    passed, letters = group.committed(), group.ends(group.dead_letter_topic)
+    passed = group.committed()
     with tempfile.TemporaryDirectory(prefix="tidemark-hot-") as folder, open_session(storage) as session:
         hot_count = _load_hot(session, store.keys(since, until), Path(folder) / "keys.ndjson")
         version = latest_version(storage)
         landed = landed_offsets(storage, version) if version is not None else {}
         _load_offsets(session, "passed", "next_offset", passed)
         _load_offsets(session, "landed", "last_offset", landed.get(group.live_topic, {}))
-        values = {"uri": storage.bronze_uri, "version": version, "topic": group.live_topic}
+        landed_letters = landed.get(group.dead_letter_topic, {})
+        _load_lettered(session, list(read_letters(session, storage.bronze_uri, version, landed_letters, group)))
         if version is None:
-            session.execute(
-                "create temp table good_copies (app_id text, event_id text, kafka_offset bigint,"
-                " kafka_partition integer, occurred_at timestamptz)"
-            )
-            session.execute("create temp table pointers (kafka_partition integer, kafka_offset bigint)")
+            session.execute(_NO_COPIES)
         else:
-            _run(session, "good_copies", values | {"since": since})
-            _run(
-                session,
-                "pointers",
-                values | {"dead_letter_topic": group.dead_letter_topic, "consumer_group": group.name},
-            )
-        missing = _run(session, "missing", {"first_moment": first_moment}).fetchall()
-        unfounded = _run(session, "unfounded", {}).fetchall()
+            values = {"uri": storage.bronze_uri, "version": version, "topic": group.live_topic, "since": since}
+            session.execute(_read("good_copies"), values)
+        absent = session.execute(_read("missing"), {"first_moment": first_moment}).fetchall()
+        unfounded = session.execute(_read("unfounded")).fetchall()
         [[bronze_count]] = session.execute(
             "select count(*) from good_copies where occurred_at >= ?", [first_moment]
         ).fetchall()
-    landed_letters = landed.get(group.dead_letter_topic, {})
-    waiting = sum(max(0, end - landed_letters.get(partition, -1) - 1) for partition, end in letters.items())
+    missing = [(app_id, event_id) for app_id, event_id, is_excused in absent if not is_excused]
+    excused = [(app_id, event_id) for app_id, event_id, is_excused in absent if is_excused]
     return Reconciliation(
-        hot_count, bronze_count, len(missing), _named(missing), len(unfounded), _named(unfounded), waiting
+        hot_count,
+        bronze_count,
+        len(missing),
+        _named(missing),
+        len(unfounded),
+        _named(unfounded),
+        len(excused),
+        _named(excused),
     )
 
 
@@ -114,9 +123,15 @@ def _load_offsets(session: duckdb.DuckDBPyConnection, table: str, column: str, o
         session.execute(f"insert into {table} values (?, ?)", [partition, offset])
 
 
-def _run(session: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
-    query = (SQL_DIR / f"{name}.sql").read_text()
-    return session.execute(query, {key: value for key, value in values.items() if f"${key}" in query})
+def _load_lettered(session: duckdb.DuckDBPyConnection, places: list[Place]) -> None:
+    session.execute(
+        "create temp table lettered as select unnest(?::integer[]) as kafka_partition, unnest(?::bigint[]) as kafka_offset",
+        [[partition for partition, _ in places], [offset for _, offset in places]],
+    )
+
+
+def _read(name: str) -> str:
+    return (SQL_DIR / f"{name}.sql").read_text()
 
 
 def _named(rows: list[tuple[str, str]]) -> tuple[str, ...]:

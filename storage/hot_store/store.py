@@ -25,6 +25,10 @@ class HotStore(Protocol):
         """
         ...
 
+    def holds(self, app_id: str, event_id: str) -> bool:
+        """Whether that event is there, whichever day it is of."""
+        ...
+
     def latest(self, app_id: str, limit: int, after: Position | None = None) -> list[HotEvent]:
         """The newest events."""
         ...

@@ -35,6 +35,8 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    timestamp_milliseconds: int
+    """When the broker appended it, by the broker's clock."""
 
     @property
     def app_id(self) -> str | None:
@@ -134,7 +136,7 @@ class BrokerLog:
                 return
             offset: int = record.offset
             if offset < wanted.end:
-                yield Record(*place, offset, record.key, record.value, tuple(record.headers))
+                yield Record(*place, offset, record.key, record.value, tuple(record.headers), record.timestamp)
             if offset >= wanted.end - 1:
                 del open_ranges[place]
 

@@ -19,15 +19,14 @@ from sqlalchemy import Engine
 from runtime.aliases import log_conflicts
 from runtime.logs import configure_logs
 from runtime.settings import ProcessSettings, exit_on_invalid_settings
-from storage.control import heartbeats, make_engine, schema_registry
-from storage.hot_store.errors import StoreUnavailableError
+from storage.control import heartbeats, make_engine
 from storage.hot_store.events import first_kept_day
 from storage.hot_store.metrics import MeteredHotStore
 from storage.hot_store.opening import open_hot_store
 from storage.hot_store.settings import HotStoreSettings
 from storage.settings import StorageSettings
 from streaming.errors import EXIT_FAILED, KafkaUnreachableError
-from streaming.hot_store.avro_bodies import AvroBodies
+from streaming.hot_store.avro_bodies import AvroBodies, registered_schemas
 from streaming.hot_store.batches import Handler
 from streaming.hot_store.dead_letters import KafkaDeadLetters
 from streaming.hot_store.metrics import WorkerMetrics
@@ -39,14 +38,6 @@ from streaming.kafka_topics import wait_for_topics
 
 LOOK_SECONDS = 0.1
 log = structlog.get_logger(__name__)
-
-
-def read_schemas(engine: Engine) -> dict[int, str]:
-    """The registered schemas. Raises: StoreUnavailableError when the database does not answer: nothing is decided about Avro then."""
-    try:
-        return schema_registry.all_texts(engine)
-    except sa.exc.SQLAlchemyError as error:
-        raise StoreUnavailableError(f"the schema registry: {type(error).__name__}") from error
 
 
 def beat_until(stopping: threading.Event, engine: Engine, settings: HotStoreConsumerSettings, worker: Worker) -> None:
@@ -118,7 +109,7 @@ def main() -> int:
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     store = MeteredHotStore(open_hot_store(hot, storage, pool_size=2), metrics.store)
-    avro = AvroBodies(functools.partial(read_schemas, engine))
+    avro = AvroBodies(functools.partial(registered_schemas, engine))
     letters = KafkaDeadLetters(storage.kafka_bootstrap_servers, storage.topics.dead_letters, hot.consumer_group)
     handler = Handler(
         RecordParser(storage.first_day, avro),

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import fastavro
+import sqlalchemy as sa
+from sqlalchemy import Engine
 
 from ingestion.contracts import download
 from ingestion.contracts.avro_wire import HEADER_BYTES, AvroError, decodable, schema_id_of
 from ingestion.contracts.formats import avro
 from ingestion.contracts.reasons import Reason
 from ingestion.contracts.registry import CONTRACTS
+from storage.control import schema_registry
+from storage.hot_store.errors import StoreUnavailableError
 
 ReadTexts = Callable[[], Mapping[int, str]]
 """All registered schemas by id. May raise when nobody can tell."""
@@ -48,6 +52,14 @@ class AvroBodies:
         if datum.read(1):
             raise AvroError(Reason.MALFORMED_AVRO, f"bytes follow the datum of schema {schema_id}")
         return text
+
+
+def registered_schemas(engine: Engine) -> dict[int, str]:
+    """The registry's texts by id. Raises: StoreUnavailableError when the database does not answer: nothing is decided about Avro then."""
+    try:
+        return schema_registry.all_texts(engine)
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreUnavailableError(f"the schema registry: {type(error).__name__}") from error
 
 
 def _ids_of(values: Iterable[bytes]) -> Iterator[int]:

@@ -7,20 +7,27 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-
-import structlog
+from typing import Protocol
 
 from ingestion.contracts import avro_wire
 from ingestion.contracts.reasons import Reason
 from runtime.crash_points import CrashPoint, reach
 from storage.hot_store.errors import UnstorableError
 from storage.hot_store.events import HotEvent
-from storage.hot_store.store import HotStore
 from streaming.hot_store.avro_bodies import AvroBodies
 from streaming.hot_store.dead_letters import DeadLetter, DeadLetters
 from streaming.hot_store.records import Record, RecordParser, RejectedRecordError
 
-log = structlog.get_logger(__name__)
+Key = tuple[str, str]
+"""App and event id."""
+
+
+class EventWriter(Protocol):
+    """What a handler asks of a hot store; see HotStore."""
+
+    def write(self, events: Sequence[HotEvent]) -> int:
+        """How many of them were not there before."""
+        ...
 
 
 @dataclass
@@ -62,7 +69,7 @@ class Handler:
         self,
         parser: RecordParser,
         avro: AvroBodies,
-        store: HotStore,
+        store: EventWriter,
         dead_letters: DeadLetters,
         first_kept_day: Callable[[datetime], date],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -82,18 +89,20 @@ class Handler:
             record.value for record in batch.records if record.value and record.value[:1] == avro_wire.MAGIC
         )
         first_day = self._first_kept_day(self._clock())
-        events: dict[tuple[str, str], tuple[HotEvent, Record]] = {}
+        events: dict[Key, list[tuple[HotEvent, Record]]] = {}
         for record in batch.records:
             event = self._parse(record, letters)
             if event is None:
                 continue
             if event.occurred_at.date() < first_day:
                 outcome.expired_count += 1
-            elif event.key in events:
-                outcome.copy_count += 1
             else:
-                events[event.key] = (event, record)
-        self._write(list(events.values()), outcome, letters)
+                events.setdefault(event.key, []).append((event, record))
+        waiting = list(events.values())
+        while waiting:  # again only for copies of what the store refused: they may differ from it
+            refused = self._write([copies[0] for copies in waiting], outcome, letters)
+            outcome.copy_count += sum(len(copies) - 1 for copies in waiting if copies[0][0].key not in refused)
+            waiting = [copies[1:] for copies in waiting if copies[0][0].key in refused and len(copies) > 1]
         reach(CrashPoint.HOT_STORE_WRITTEN)
         self._send(batch, letters)
         outcome.letters.update(letter.reason for letter in letters)
@@ -108,23 +117,20 @@ class Handler:
             letters.append(self._letter(record, Reason.HANDLER_FAILED, error))
         return None
 
-    def _write(self, events: list[tuple[HotEvent, Record]], outcome: Outcome, letters: list[DeadLetter]) -> None:
-        """Writes all that can be written; of a refused list each half apart, until what is refused stands alone."""
-        if not events:
-            return
+    def _write(self, events: list[tuple[HotEvent, Record]], outcome: Outcome, letters: list[DeadLetter]) -> set[Key]:
+        """Writes all that can be written; of a refused list each half apart, until what is refused stands alone. The refused keys."""
         try:
             new = self._store.write([event for event, _ in events])
         except UnstorableError as error:
             if len(events) == 1:
                 letters.append(self._letter(events[0][1], Reason.UNSTORABLE, error))
-                return
+                return {events[0][0].key}
             middle = len(events) // 2
-            self._write(events[:middle], outcome, letters)
-            self._write(events[middle:], outcome, letters)
-            return
+            return self._write(events[:middle], outcome, letters) | self._write(events[middle:], outcome, letters)
         outcome.visible += [event for event, _ in events]
         outcome.written_count += new
         outcome.copy_count += len(events) - new
+        return set()
 
     def _send(self, batch: Batch, letters: list[DeadLetter]) -> None:
         waiting = [letter for letter in letters if _place(letter) not in batch.lettered]
@@ -132,15 +138,6 @@ class Handler:
             return
         self._dead_letters.send(waiting)
         batch.lettered.update(_place(letter) for letter in waiting)
-        for letter in waiting:
-            log.warning(
-                "a record became a dead letter",
-                topic=letter.record.topic,
-                partition=letter.record.partition,
-                offset=letter.record.offset,
-                reason=letter.reason.value,
-                error=letter.error,
-            )
 
     def _letter(self, record: Record, reason: Reason, error: Exception) -> DeadLetter:
         return DeadLetter(record, reason, type(error).__name__, str(error), self._clock())

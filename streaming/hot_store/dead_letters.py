@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ingestion.contracts import headers
@@ -21,6 +22,7 @@ MAX_MESSAGE_CHARACTERS = 500
 # Of a record that is larger than what fits beside our own headers, this much is kept: the rest is where the pointer points.
 CUT_VALUE_BYTES = 1024 * 1024
 ACKNOWLEDGEMENT_SECONDS = 5.0
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,15 @@ class KafkaDeadLetters:
             self.close()
             what = failures[0] if failures else "no acknowledgement in time"
             raise DeadLetterError(f"{self._topic} took {len(acknowledged)} of {len(letters)} letters: {what}")
+        for letter in letters:
+            log.warning(
+                "a record became a dead letter",
+                topic=letter.record.topic,
+                partition=letter.record.partition,
+                offset=letter.record.offset,
+                reason=letter.reason.value,
+                error=letter.error,
+            )
 
     def close(self) -> None:
         """See DeadLetters. What is not acknowledged by now is forgotten: its offsets are not committed."""

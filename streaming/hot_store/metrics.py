@@ -31,7 +31,8 @@ class WorkerMetrics:
         )
         self.lag = Gauge(
             "tidemark_hot_store_consumer_lag_records",
-            "Records of this worker's partitions that are in Kafka and not handled yet, by its newest fetch.",
+            "Records of this worker's partitions that are in Kafka and not handled yet, by its newest fetch or, while something is away, "
+            "its newest try.",
             registry=self.registry,
         )
         self.partitions = Gauge(

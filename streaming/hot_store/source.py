@@ -13,6 +13,7 @@ from streaming.hot_store.records import Record
 
 COMMIT_TIMEOUT_SECONDS = 4.0
 CLOSE_TIMEOUT_SECONDS = 2.0
+ENDS_TIMEOUT_SECONDS = 1.0
 # A worker that is stopped from outside (SIGSTOP, a hanging store) for longer gives its partitions to the others.
 MAX_POLL_INTERVAL_SECONDS = 120
 FETCH_MAX_BYTES = 8 * 1024 * 1024
@@ -43,7 +44,7 @@ class RecordSource(Protocol):
         ...
 
     def lag(self) -> int:
-        """Records known to be in the assigned partitions behind the last ones that `commit` was told of."""
+        """Records known to be in the assigned partitions that `commit` was not told of."""
         ...
 
     def close(self) -> None:
@@ -85,11 +86,16 @@ class KafkaRecordSource:
             reconnect_backoff_max_ms=1000,
         )
         self._consumer.subscribe([membership.topic])
-        self._handled: dict[int, int] = {}
+        self._unhandled: dict[int, int] = {}
+        """Partition → the offset of the first record that was polled and that `commit` was not told of."""
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         """See RecordSource."""
         polled = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+        assigned = self.assigned()
+        self._unhandled = {number: offset for number, offset in self._unhandled.items() if number in assigned}
+        for place, records in polled.items():
+            self._unhandled.setdefault(place.partition, records[0].offset)
         return [
             Record(
                 found.topic,
@@ -123,7 +129,8 @@ class KafkaRecordSource:
 
     def commit(self, ends: Mapping[int, int]) -> bool:
         """See RecordSource."""
-        self._handled.update(ends)
+        for partition in ends:
+            self._unhandled.pop(partition, None)
         offsets = {TopicPartition(self._topic, partition): OffsetAndMetadata(end) for partition, end in ends.items()}
         try:
             self._consumer.commit(offsets, timeout_ms=int(COMMIT_TIMEOUT_SECONDS * 1000))
@@ -133,13 +140,28 @@ class KafkaRecordSource:
         return True
 
     def lag(self) -> int:
-        """See RecordSource."""
-        total = 0
+        """See RecordSource. By what the newest fetch said; of partitions on hold, which are not fetched, the broker is asked."""
+        total, held_ends = 0, self._held_ends()
         for place in self._consumer.assignment():
-            end = self._consumer.highwater(place)
-            if end is not None and place.partition in self._handled:
-                total += max(0, end - self._handled[place.partition])
+            end = max(self._consumer.highwater(place) or 0, held_ends.get(place, 0))
+            start = self._unhandled.get(place.partition)
+            if start is None and end:
+                start = self._consumer.position(place, timeout_ms=0)
+            if start is not None:
+                total += max(0, end - start)
         return total
+
+    def _held_ends(self) -> Mapping[TopicPartition, int]:
+        held = list(self._consumer.paused())
+        if not held:
+            return {}
+        try:
+            found: Mapping[TopicPartition, int] = self._consumer.end_offsets(
+                held, timeout_ms=int(ENDS_TIMEOUT_SECONDS * 1000)
+            )
+        except KafkaError:
+            return {}  # the broker is away as well: what was known stays
+        return found
 
     def close(self) -> None:
         """See RecordSource."""

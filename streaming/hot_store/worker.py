@@ -80,6 +80,7 @@ class Worker:
                 self._note_outage(error, len(batch.records))
                 if not self._hold(batch, pause, stopping):
                     return  # nothing is committed: whoever is next does it again
+                self._metrics.lag.set(self._source.lag())
                 pause = min(pause * 2, self._retry_max_seconds)
                 continue
             if self.state == "store_unavailable":

@@ -1,16 +1,22 @@
--- Live events that bronze holds as good, one row per key, as the copy that was landed first tells them. `days` bounds occurred_at.
+-- Live events that bronze holds as good, one row per key. `occurred_at` is of the copy that landed first; what is `kept` is of the first
+-- copy that no letter points to, null where all are pointed to: that one the hot store must have.
 create or replace temp table good_copies as
 select
     app_id,
     event_id,
-    min(kafka_offset) filter (where is_first) as kafka_offset,
-    min(kafka_partition) filter (where is_first) as kafka_partition,
-    min(occurred_at) filter (where is_first) as occurred_at
+    arg_min(occurred_at, place) as occurred_at,
+    arg_min(kafka_partition, place) filter (where not is_lettered) as kept_partition,
+    arg_min(kafka_offset, place) filter (where not is_lettered) as kept_offset,
+    arg_min(occurred_at, place) filter (where not is_lettered) as kept_occurred_at
 from (
     select
-        app_id, event_id, kafka_partition, kafka_offset, occurred_at,
-        row_number() over (partition by app_id, event_id order by ingested_at, kafka_partition, kafka_offset) = 1 as is_first
-    from delta_scan($uri, version => $version)
+        copies.app_id, copies.event_id, copies.kafka_partition, copies.kafka_offset, copies.occurred_at,
+        lettered.kafka_offset is not null as is_lettered,
+        row_number() over (
+            partition by copies.app_id, copies.event_id order by copies.ingested_at, copies.kafka_partition, copies.kafka_offset
+        ) as place
+    from delta_scan($uri, version => $version) as copies
+    left join lettered on copies.kafka_partition = lettered.kafka_partition and copies.kafka_offset = lettered.kafka_offset
     where kafka_topic = $topic and dlq_stage is null and rejection_reason is null and event_date >= $since::date
 )
 group by app_id, event_id

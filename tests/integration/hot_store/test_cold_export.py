@@ -72,6 +72,34 @@ def test_each_good_event_of_the_day_is_a_file_of_its_bytes(storage: StorageSetti
 
 
 @pytest.mark.feature("S2-9")
+@pytest.mark.parametrize(
+    ("hours", "is_a_copy"), [(-7 * 24, True), (-7 * 24 - 0.01, False), (7 * 24, True), (7 * 24 + 0.01, False)]
+)
+def test_copies_are_what_they_are_in_silver_to_the_moment(
+    storage_settings: StorageSettings, hours: float, is_a_copy: bool
+) -> None:
+    # Regression: whole dates were compared, so two events of one id 7 days and 23 hours apart were one.
+    noon = 12
+    write_bronze(storage_settings.bronze_uri, [at(noon + hours, 0, "twin", ingested_at=DAY - timedelta(days=30))])
+    write_bronze(storage_settings.bronze_uri, [at(noon, 1, "twin")])
+
+    assert export_day(storage_settings, DAY.date(), None).event_count == (0 if is_a_copy else 1)
+
+
+@pytest.mark.feature("S2-9")
+def test_a_copy_of_a_copy_is_a_copy(storage_settings: StorageSettings) -> None:
+    # Silver's rule for chains: the third is too far from the first, but near the second, which landed before it.
+    rows = [at(24 * 5 * number, number, "twin") for number in range(3)]
+    write_bronze(storage_settings.bronze_uri, rows)
+
+    counts = [
+        export_day(storage_settings, DAY.date() + timedelta(days=5 * number), None).event_count for number in range(3)
+    ]
+
+    assert counts == [1, 0, 0]
+
+
+@pytest.mark.feature("S2-9")
 def test_compacted_it_is_one_object_per_hour_with_a_line_per_event(storage: StorageSettings, tmp_path: Path) -> None:
     export_day(storage, DAY.date(), FolderTarget(tmp_path / "one"), compact=True)
     export_day(storage, DAY.date(), FolderTarget(tmp_path / "two"), compact=True)

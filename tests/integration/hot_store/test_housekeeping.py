@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -15,6 +16,7 @@ from storage.hot_store.settings import HotStoreSettings
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row, write_bronze
 from tests.fixtures.hot_events import hot_event
+from tests.integration.hot_store.workers import commit
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC)
@@ -97,3 +99,42 @@ def test_the_commands_say_what_they_do_before_they_do_it(storage: StorageSetting
     written = json.loads(run(app, ["export-cold", "--date", day, "--json"]).stdout)
     assert (counted["event_count"], written["event_count"], counted["dry_run"]) == (1, 1, True)
     assert run(app, ["export-cold", "--date", "yesterday"]).exit_code == 2
+
+
+@pytest.mark.feature("S2-10", "K10")
+def test_the_check_exits_with_1_and_names_what_differs(
+    storage: StorageSettings, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = f"event-processors-{uuid4().hex[:8]}"
+    monkeypatch.setenv("TIDEMARK_HOT_STORE_CONSUMER_GROUP", group)
+    write_bronze(storage.bronze_uri, [engagement_row(1, NOW - timedelta(minutes=4), "lost")])
+    assert check() == (0, {"missing": [], "unfounded": []}), "the group has not come so far"
+
+    commit(kafka_bootstrap, group, {0: 2})
+    assert check() == (1, {"missing": ["public/lost"], "unfounded": []})
+
+    store = open_hot_store(HotStoreSettings(), storage)
+    store.write([hot_event("never sent", app_id="public"), hot_event("lost", app_id="public", kafka_offset=1)])
+    store.close()
+    assert check() == (1, {"missing": [], "unfounded": ["public/never sent"]})
+
+
+def test_the_check_exits_with_3_when_there_is_no_broker(
+    storage: StorageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    monkeypatch.setattr("storage.hot_store.group_offsets.TIMEOUT_MILLISECONDS", 1000)
+    assert CliRunner().invoke(build_app(), ["hot-store", "check"]).exit_code == 3
+
+
+def check() -> tuple[int, dict[str, list[str]]]:
+    """The exit code and what is named, the same with --json and without."""
+    told, data = (CliRunner().invoke(build_app(), ["hot-store", "check", *option]) for option in ((), ("--json",)))
+    found = json.loads(data.stdout)
+    named = {what: found[what] for what in ("missing", "unfounded")}
+    assert (told.exit_code, found["ok"]) == (data.exit_code, data.exit_code == 0)
+    for what, keys in named.items():
+        assert [line for line in told.output.splitlines() if line.startswith(f"  {what}: ")] == [
+            f"  {what}: {key}" for key in keys
+        ]
+    return data.exit_code, named

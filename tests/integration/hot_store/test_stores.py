@@ -52,6 +52,15 @@ def test_copies_are_written_once_and_the_first_stays(store: HotStore) -> None:
 
 
 @pytest.mark.feature("S2-6")
+def test_a_store_tells_which_events_it_holds(store: HotStore) -> None:
+    store.write([at(1, "a"), at(3 * 86_400, "old"), at(1, "theirs", app_id="other")])
+
+    found = [key for key in ("a", "old", "theirs", "never", "nul\0", "x" * 3000) if store.holds("app", key)]
+
+    assert found == ["a", "old"]
+
+
+@pytest.mark.feature("S2-6")
 def test_the_same_events_written_by_many_at_once_are_there_once(store: HotStore) -> None:
     """Each writer has the events in another order, and times of its own as retries of a client would."""
     barrier, written = threading.Barrier(4), []

@@ -16,7 +16,7 @@ from storage.hot_store.opening import open_hot_store
 from storage.hot_store.settings import HotStoreSettings
 from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
-from streaming.hot_store.records import RecordParser, RejectedRecordError
+from streaming.hot_store.records import Record, RecordParser, RejectedRecordError
 from streaming.hot_store.source import GroupMembership, KafkaRecordSource
 from tests.fixtures.gate import Gate
 from tests.fixtures.hot_events import live_record
@@ -129,6 +129,35 @@ def test_a_stopped_worker_is_gone_at_once_and_its_successor_does_nothing_again(
     assert len(ids(postgres, app_id)) == 4000
 
 
+@pytest.mark.feature("S2-16")
+def test_the_lag_is_what_no_commit_was_told_of_from_the_first_record_on(
+    bootstrap: str, app_id: str, group: str
+) -> None:
+    # Regression: a partition of which nothing was handled yet did not count.
+    source = KafkaRecordSource(GroupMembership(bootstrap, LIVE_TOPIC, group, "member", 10, 6))
+    polled: list[Record] = []
+
+    def poll() -> int:
+        polled.extend(source.poll(0.2))
+        return len(polled)
+
+    try:
+        wait_until(lambda: poll() == 0 and len(source.assigned()) == 4, "all partitions", 60)
+        produce(bootstrap, app_records(app_id, range(100)))
+        wait_until(lambda: poll() > 0, "records", 60)
+        source.hold(0.1)
+        assert source.lag() == 100, "on hold the broker is asked"
+
+        source.resume()
+        wait_until(lambda: poll() == 100, "all records", 60)
+        assert source.lag() == 100, "polled is not handled"
+
+        source.commit({record.partition: record.offset + 1 for record in polled if record.partition == 0})
+        assert source.lag() == sum(record.partition != 0 for record in polled)
+    finally:
+        source.close()
+
+
 @pytest.mark.feature("S2-10")
 @pytest.mark.feature("S2-4")
 def test_while_the_database_is_away_nothing_is_committed_and_it_heals_without_an_operator(
@@ -151,9 +180,13 @@ def test_while_the_database_is_away_nothing_is_committed_and_it_heals_without_an
         assert worker.partitions() == 4
         assert worker.handled() == before
         assert sum(ends(bootstrap).values()) - sum(committed(bootstrap, group).values()) == 100
+        wait_until(lambda: worker.value("tidemark_hot_store_consumer_lag_records") == 100, "the lag", 30)
+        produce(bootstrap, app_records(app_id, range(200, 250)))
+        wait_until(lambda: worker.value("tidemark_hot_store_consumer_lag_records") == 150, "the lag to grow", 30)
 
         gate.open()
-        wait_until(lambda: len(ids(postgres, app_id)) == 200, "the rest after the database is back", 60)
+        wait_until(lambda: len(ids(postgres, app_id)) == 250, "the rest after the database is back", 60)
+        wait_until(lambda: worker.value("tidemark_hot_store_consumer_lag_records") == 0, "no lag to be left", 30)
         wait_until(lambda: committed(bootstrap, group) == ends(bootstrap), "every offset to be committed", 30)
     gate.shut()
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingestion.contracts.topics import LIVE_TOPIC
+from ingestion.contracts.topics import LIVE_TOPIC, MAX_RECORD_SIZE_BYTES
 from local_stack import child
 from local_stack.log_files import tail
 from local_stack.metrics import read_metrics
@@ -109,7 +109,13 @@ def app_records(app_id: str, numbers: Sequence[int], users: int = 40) -> list[Re
 def produce(bootstrap: str, records: Sequence[Record]) -> None:
     """Sends records to the live topic and waits for the broker."""
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 5, "compression.type": "lz4"}
+        {
+            "bootstrap.servers": bootstrap,
+            "partitioner": "murmur2_random",
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "message.max.bytes": MAX_RECORD_SIZE_BYTES,
+        }
     )
     for record in records:
         producer.produce(LIVE_TOPIC, record.value, record.key, headers=list(record.headers))
@@ -119,14 +125,19 @@ def produce(bootstrap: str, records: Sequence[Record]) -> None:
 
 def group_at_the_end(bootstrap: str, name: str) -> str:
     """A group that goes on at the topic's end: what tests before have left there is not its business."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=name, enable_auto_commit=False)
+    commit(bootstrap, name, ends(bootstrap))
+    return name
+
+
+def commit(bootstrap: str, group: str, offsets: Mapping[int, int]) -> None:
+    """Lets a group without members go on at these offsets."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
     try:
-        places = {TopicPartition(LIVE_TOPIC, partition): end for partition, end in ends(bootstrap).items()}
+        places = {TopicPartition(LIVE_TOPIC, partition): offset for partition, offset in offsets.items()}
         consumer.assign(list(places))
-        consumer.commit({place: OffsetAndMetadata(end) for place, end in places.items()})
+        consumer.commit({place: OffsetAndMetadata(offset) for place, offset in places.items()})
     finally:
         consumer.close(autocommit=False)
-    return name
 
 
 def committed(bootstrap: str, group: str) -> dict[int, int]:

@@ -111,7 +111,8 @@ class FakeKafka:
         for row in self.rows:
             wanted = ranges.get((row.kafka_topic, row.kafka_partition))
             if wanted and wanted.start <= row.kafka_offset < wanted.end:
-                yield Record(*row.coordinates, row.key, row.value, tuple(row.all_headers.items()))
+                appended_at = int((row.kafka_timestamp or row.received).timestamp() * 1000)
+                yield Record(*row.coordinates, row.key, row.value, tuple(row.all_headers.items()), appended_at)
 
 
 @dataclass

@@ -19,9 +19,11 @@ class MemorySource:
         self.on_empty = lambda: None
         self.on_hold = lambda: None
         self._batch = batch
+        self._unhandled_count = 0
 
     def poll(self, timeout_seconds: float) -> list[Record]:
         found, self.records = self.records[: self._batch], self.records[self._batch :]
+        self._unhandled_count += len(found)
         if not found:
             self.on_empty()
         return found
@@ -40,10 +42,11 @@ class MemorySource:
     def commit(self, ends: Mapping[int, int]) -> bool:
         self.commits.append(dict(ends))
         self.committed.update(ends)
+        self._unhandled_count = 0
         return True
 
     def lag(self) -> int:
-        return len(self.records)
+        return len(self.records) + self._unhandled_count
 
     def close(self) -> None:
         pass

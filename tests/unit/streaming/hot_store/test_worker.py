@@ -118,6 +118,26 @@ def test_while_the_store_is_away_the_batch_is_held_and_the_worker_heals_by_itsel
     assert subject.source.commits == [{0: 3}]
 
 
+@pytest.mark.feature("S2-16")
+def test_the_lag_grows_while_the_store_is_away() -> None:
+    # Regression: it was told only between batches, so an outage showed the lag from before it.
+    subject = bench([live_record(offset) for offset in range(3)])
+    subject.store.available = False
+    lags: list[float | None] = []
+
+    def go_on() -> None:
+        lags.append(subject.metrics.registry.get_sample_value("tidemark_hot_store_consumer_lag_records"))
+        subject.source.records.append(live_record(100 + len(lags)))
+        subject.store.available = len(lags) >= 40
+
+    subject.source.on_hold = go_on
+    subject.run()
+
+    assert lags == sorted(lags, key=lambda lag: lag or 0)
+    assert 3 < (lags[-1] or 0) <= 43
+    assert subject.metrics.registry.get_sample_value("tidemark_hot_store_consumer_lag_records") == 0
+
+
 @pytest.mark.feature("S2-7")
 def test_a_stop_while_the_store_is_away_commits_nothing() -> None:
     subject = bench([live_record(0)])
@@ -173,6 +193,22 @@ def test_of_a_batch_that_the_store_refuses_only_what_it_refuses_is_left_out() ->
         (17, Reason.UNSTORABLE),
     ]
     assert subject.source.committed == {0: 40}
+
+
+@pytest.mark.feature("S2-5")
+def test_a_copy_of_a_refused_event_in_its_batch_is_tried_itself() -> None:
+    # Regression: it was counted as a copy of what is not there, and nothing pointed to it.
+    store = InMemoryHotStore(refuses=lambda event: event.kafka_offset in (1, 3))
+    twins = {1: "twin", 2: "twin", 3: "both", 4: "other", 5: "twin"}
+    subject = bench([live_record(offset, twins.get(offset)) for offset in range(7)], store)
+
+    subject.run()
+
+    assert {event.event_id: event.kafka_offset for event in store.latest("app", 10)} == {
+        "e-0": 0, "twin": 2, "other": 4, "e-6": 6,
+    }  # fmt: skip
+    assert [letter.record.offset for letter in subject.letters.letters] == [1, 3]
+    assert (subject.count("written"), subject.count("copy"), subject.count("dead_letter")) == (4, 1, 2)
 
 
 def test_every_record_is_counted_once_whatever_becomes_of_it() -> None:
