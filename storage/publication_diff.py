@@ -231,8 +231,15 @@ def _difference(
     measures: Mapping[str, tuple[float, float]],
 ) -> PeriodDifference:
     moment = start.astimezone(UTC) if isinstance(start, datetime) else _start_of(start)
-    counts = (changes.added, changes.removed, changes.changed) if changes else (None, None, None)
-    return PeriodDifference(spec.qualified_name, PERIOD_NAMES[column], moment, *counts, measures)
+    return PeriodDifference(
+        spec.qualified_name,
+        PERIOD_NAMES[column],
+        moment,
+        changes.added if changes else None,
+        changes.removed if changes else None,
+        changes.changed if changes else None,
+        measures,
+    )
 
 
 def _restatements(

@@ -290,8 +290,7 @@ def _is_equal(
         if unknown_count:
             return True  # of a record that is not known, neither is its size
         above, below = Decimal(more.get(column, 0)), Decimal(less.get(column, 0))
-        counted = event_count + more.get("event_count", 0)
-        step = AMOUNT_STEP * counted
+        step = AMOUNT_STEP * (event_count + int(more.get("event_count", 0)))
         return -below - step <= Decimal(ours) - Decimal(theirs) <= above + step
     counted_as = "event_count" if column == USERS else column
     nearest = min(max(ours, theirs - less.get(counted_as, 0)), theirs + more.get(counted_as, 0) + unknown_count)
