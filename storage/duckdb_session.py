@@ -3,9 +3,11 @@
 What is attached to the connection is the caller's business (see `storage.lake`).
 """
 
+import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import duckdb
 
@@ -21,7 +23,11 @@ def connect_in_memory() -> duckdb.DuckDBPyConnection:
 
     It takes extensions without asking for their signature: checking those of 160 MB costs every connection 1.5 s of processor time. They
     come out of wheels whose hash was checked when they were installed, and nothing is ever downloaded here.
+
+    DuckDB looks for pandas once for every value that is bound, on the whole path where there is none: a list of a million took minutes.
     """
+    if "pandas" not in sys.modules and find_spec("pandas") is None:
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way to say that it is known to be missing
     return duckdb.connect(config={"allow_unsigned_extensions": "true"})
 
 
