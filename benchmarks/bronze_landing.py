@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from streaming.settings import StreamingSettings
 
-TARGET_RATIO = 0.7
+TARGET_RATIO = 0.8
 WARM_UP_ROUNDS = 3
 ROUNDS = 15
 DISTINCT_EVENTS = 100_000
