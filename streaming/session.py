@@ -32,6 +32,8 @@ PAYLOAD_COLUMNS = ("key", "value")
 # 12.6 ms a file against 3.7 ms. Spark's FileContext manager would run `readlink` as well for each checkpoint file.
 # Delta's default store writes a file of its log by way of that FileContext: 15 to 20 ms against 4 to 5. This one looks for the
 # name and then renames, in two steps: what stops a second driver is the lock around commits (streaming.commit_lock).
+# Not where there is state: RocksDB's snapshots are copied by way of the file system with checksums, and every upload of one failed with a
+# ClassCastException that Spark only logs, so that a start read all changes since the checkpoint's beginning.
 LOCAL_FILE_OPTIONS = {
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
@@ -105,6 +107,8 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
         options["spark.local.dir"] = settings.scratch_dir
     if not _is_remote(settings.checkpoint_dir):
         options |= LOCAL_FILE_OPTIONS
+        if settings.has_state:
+            del options["spark.hadoop.fs.file.impl"]
     if settings.master.startswith("local"):
         options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     if settings.jars:

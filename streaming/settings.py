@@ -123,6 +123,11 @@ class StreamingSettings(BaseSettings):
         return self.model_copy(update={"driver_memory_mb": self.compact_driver_memory_mb})
 
     def of_windows(self) -> "StreamingSettings":
-        """The same for the driver of the live windows: its own heap and checkpoint folder."""
+        """The same for the driver of the live windows: its own heap and checkpoint folder, which holds state."""
         own = {"driver_memory_mb": self.windows_driver_memory_mb, "checkpoint_dir": self.windows_checkpoint_dir}
         return self.model_copy(update=own)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether this is the driver whose query keeps state in its checkpoint: see `of_windows`."""
+        return self.checkpoint_dir == self.windows_checkpoint_dir

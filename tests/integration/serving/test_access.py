@@ -127,7 +127,7 @@ def test_the_service_tells_about_itself(lake: LakeWriter) -> None:
         client.get("/no/such/path")
         assert client.get("/ping").json() == {"status": "ok"}
         assert client.get("/version").json()["service"] == "analytics"
-        assert set(PATHS) == set(client.get("/").json()["endpoints"])
+        assert {*PATHS, "/api/v1/publications/{a}/diff/{b}"} == set(client.get("/").json()["endpoints"])
         assert float(client.get("/ping").headers["x-process-time"]) >= 0
         text = client.get("/metrics").text
     assert (
