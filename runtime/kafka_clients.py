@@ -1,16 +1,21 @@
-"""kafka-python's clients, which leave nothing running when they cannot start, and read every record.
+"""kafka-python's clients, which leave nothing running when they cannot start, read every record, and finish what they join.
 
 A constructor of kafka-python 3.0.12 starts a thread and looks for the broker. One that does not find it raises, and leaves the thread
 and some five descriptors behind for good: whoever asks again and again while the broker is away runs out of them.
 
 It also ends with UnicodeDecodeError at a record whose header has a name that is not UTF-8, which Kafka and other clients take: nobody in
 its consumer group would get past that record until it expired. Such a name is read with U+FFFD for what is wrong, as Spark does.
+
+And it forgets a join that outlasts one `poll` when what made it join again was news about the topic, as it is at most first starts: the
+broker then holds this member for the owner of its partitions until the session is over, and the member has none and asks for none, for
+good. Here a join that began is one that is needed until it is complete, as in Kafka's own client.
 """
 
 from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.record.default_records import DefaultRecordBatch
 
 
@@ -43,6 +48,9 @@ def _read_any(batch: Any) -> Any:
 
 
 DefaultRecordBatch._read_msg = _read_any
+
+_needs_join: Any = ConsumerCoordinator.need_rejoin
+ConsumerCoordinator.need_rejoin = lambda coordinator: coordinator.rejoining or _needs_join(coordinator)
 
 
 class _EndsWhatItStarted:

@@ -24,7 +24,8 @@ def connect_in_memory() -> duckdb.DuckDBPyConnection:
     It takes extensions without asking for their signature: checking those of 160 MB costs every connection 1.5 s of processor time. They
     come out of wheels whose hash was checked when they were installed, and nothing is ever downloaded here.
 
-    DuckDB looks for pandas once for every value that is bound, on the whole path where there is none: a list of a million took minutes.
+    DuckDB looks for pandas once for every value that is bound, on the whole path where there is none: lists of 100,000 rows of seven values
+    took 55 s, and take 4 s where it is known to be missing.
     """
     if "pandas" not in sys.modules and find_spec("pandas") is None:
         sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way to say that it is known to be missing

@@ -60,7 +60,12 @@ class Stack:
     def run(self, *arguments: str, timeout: float = 120, expected_exit: int = 0) -> Any:
         """Runs `tidemark … --json` and gives its data."""
         line = self.command(*arguments, "--json")
-        done = subprocess.run(line, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+        try:
+            done = subprocess.run(
+                line, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(f"tidemark {' '.join(arguments)} did not end within {timeout:.0f} s") from error
         if done.returncode != expected_exit:
             said = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
             raise CommandError(

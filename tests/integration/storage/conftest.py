@@ -11,6 +11,7 @@ from storage.lake import create_missing_tables
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import write_bronze
 from tests.fixtures.lake_writer import LakeWriter
+from tests.integration.storage.parity_bench import Both
 
 
 @pytest.fixture(scope="package")
@@ -32,3 +33,11 @@ def shared_writer(
     writer = LakeWriter(settings)
     yield writer
     writer.engine.dispose()
+
+
+@pytest.fixture
+def both(storage_settings: StorageSettings) -> Iterator[Both]:
+    """Live tables and a lake of the test's own."""
+    opened = Both(storage_settings)
+    yield opened
+    opened.engine.dispose()
