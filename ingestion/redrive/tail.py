@@ -1,17 +1,23 @@
-"""What the topic of live events holds behind an offset: how a redrive finds what a killed one produced without noting it."""
+"""What the topic of live events holds behind an offset: how a redrive finds what a killed one produced without noting it.
+
+Read by kafka-python: confluent-kafka 2.16 crashes at a header whose name is not UTF-8, which any producer may send.
+"""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from kafka import TopicPartition
+from kafka.errors import KafkaError
 
 from ingestion.contracts import headers
 from ingestion.contracts.quarantine import Coordinates, CoordinatesError
 from ingestion.redrive.errors import RedriveStoppedError
+from runtime.kafka_clients import Consumer
 from storage.control.redrives import Offsets
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_MILLISECONDS = 10_000
 _BATCH_RECORDS = 10_000
 
 
@@ -58,63 +64,43 @@ class KafkaTail:
 
     def ends(self, topic: str) -> Offsets:
         """See TopicTail."""
-        return {partition: end for partition, (_, end) in self._ranges(topic).items()}
+        with self._reading() as consumer:
+            return {place.partition: end for place, end in consumer.end_offsets(_places(consumer, topic)).items()}
 
     def redriven_since(self, topic: str, starts: Offsets) -> Iterator[Found]:
         """See TopicTail. Offsets that Kafka has let go of are passed over: what lay there has landed and is published."""
-        left: Offsets = {}
-        missing = 0
-        places = []
-        for partition, (first, end) in self._ranges(topic).items():
-            start = max(first, starts.get(partition, 0))
-            if start < end:
-                left[partition] = end
-                missing += end - start
-                places.append(TopicPartition(topic, partition, start))
-        consumer = self._consumer()
-        try:
+        with self._reading() as consumer:
+            places = _places(consumer, topic)
+            left = dict(consumer.end_offsets(places))
             consumer.assign(places)
-            while left:
-                # No more than there are: for what does not come it would wait until the time is over.
-                messages = consumer.consume(min(_BATCH_RECORDS, max(1, missing)), timeout=_TIMEOUT_SECONDS)
-                if not messages:
+            for place, first in consumer.beginning_offsets(places).items():
+                consumer.seek(place, max(first, starts.get(place.partition, 0)))
+            while left := {place: end for place, end in left.items() if consumer.position(place) < end}:
+                polled = consumer.poll(timeout_ms=_TIMEOUT_MILLISECONDS, max_records=_BATCH_RECORDS)
+                if not polled:
                     raise RedriveStoppedError(f"Kafka gives no record of {topic}; start the redrive again")
-                for message in messages:
-                    number, offset = message.partition(), message.offset()
-                    if message.error() is not None or number is None or offset is None:
-                        raise RedriveStoppedError(f"Kafka: {message.error()}; start the redrive again")
-                    found = _found(message.headers() or ())
-                    if found is not None:
-                        yield found
-                    missing -= offset < left.get(number, 0)
-                    if offset + 1 >= left.get(number, 0):
-                        left.pop(number, None)
-        finally:
-            consumer.close()
+                for records in polled.values():
+                    yield from (found for record in records if (found := _found(record.headers)) is not None)
 
-    def _ranges(self, topic: str) -> dict[int, tuple[int, int]]:
-        consumer = self._consumer()
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """A consumer, which has no types."""
         try:
-            partitions = consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
-            return {
-                number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_TIMEOUT_SECONDS)
-                for number in partitions
-            }
-        except KafkaException as error:
-            raise RedriveStoppedError(f"Kafka does not answer: {error.args[0].str()}; see `tidemark status`") from None
-        finally:
-            consumer.close()
+            consumer = Consumer(
+                bootstrap_servers=self._bootstrap_servers.split(","),
+                enable_auto_commit=False,
+                bootstrap_timeout_ms=_TIMEOUT_MILLISECONDS,
+            )
+            try:
+                yield consumer
+            finally:
+                consumer.close()
+        except KafkaError as error:
+            raise RedriveStoppedError(f"Kafka does not answer: {error}; see `tidemark status`") from error
 
-    def _consumer(self) -> Consumer:
-        return Consumer(
-            {
-                "bootstrap.servers": self._bootstrap_servers,
-                "group.id": "tidemark-redrive",
-                "enable.auto.commit": False,
-                "log_level": 2,
-            },
-            logger=None,
-        )
+
+def _places(consumer: Any, topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 def _found(stamps: Iterable[Any]) -> Found | None:

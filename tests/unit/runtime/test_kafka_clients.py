@@ -11,6 +11,7 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 
 from local_stack.ports import free_port
 from runtime.kafka_clients import AdminClient, Consumer
+from tests.fixtures.foreign_headers import RawName
 
 
 def running() -> tuple[int, int]:
@@ -30,13 +31,6 @@ def test_a_client_that_finds_no_broker_leaves_nothing_running(client: type, capl
         with pytest.raises(KafkaError):
             client(bootstrap_servers=[f"127.0.0.1:{free_port()}"], bootstrap_timeout_ms=100)
     assert running() == before
-
-
-class RawName(str):
-    """A header's name that is these bytes in Kafka."""
-
-    def encode(self, *_: object) -> bytes:  # type: ignore[override]
-        return b"\xffname"
 
 
 @pytest.mark.parametrize("codec", [DefaultRecordBatch.CODEC_NONE, DefaultRecordBatch.CODEC_GZIP])
