@@ -1,6 +1,7 @@
 """Watches what runs continuously: a stale heartbeat raises one alert, and records that wait while no batch ends raise another.
 
-A driver beats by a thread of its own, so that one which hangs is heard as before: what tells is that it does not get on.
+A driver beats by a thread of its own, so that one which hangs is heard as before: what tells is that it does not get on. A hot-store
+worker tells of its whole group, so that a partition that nobody reads is seen.
 """
 
 from datetime import UTC, datetime
@@ -50,7 +51,7 @@ def find_silence(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> s
 
 
 def find_stall(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> str | None:
-    """What to tell of a stream for which records wait, and which has ended no batch for longer; None for all others."""
+    """What to tell of a stream for which records wait, and have got no further for longer; None for all others."""
     waits_since = heartbeat.details.get("waits_since")
     if waits_since is None:
         return None
@@ -59,6 +60,6 @@ def find_stall(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> str
         return None
     waiting = sum(heartbeat.details["lag"].values())
     return (
-        f"{waiting:,} records wait for {heartbeat.name}, which has ended no batch since {since:%Y-%m-%dT%H:%M:%SZ}. "
+        f"{waiting:,} records wait for {heartbeat.name}, some of them since {since:%Y-%m-%dT%H:%M:%SZ}. "
         f"See `tidemark logs {heartbeat.name}`; what hangs is started again when its process is killed."
     )

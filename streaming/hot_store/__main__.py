@@ -21,6 +21,7 @@ from runtime.logs import configure_logs
 from runtime.settings import ProcessSettings, exit_on_invalid_settings
 from storage.control import heartbeats, make_engine
 from storage.hot_store.events import first_kept_day
+from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.metrics import MeteredHotStore
 from storage.hot_store.opening import open_hot_store
 from storage.hot_store.settings import HotStoreSettings
@@ -29,6 +30,7 @@ from streaming.errors import EXIT_FAILED, KafkaUnreachableError
 from streaming.hot_store.avro_bodies import AvroBodies, registered_schemas
 from streaming.hot_store.batches import Handler
 from streaming.hot_store.dead_letters import KafkaDeadLetters
+from streaming.hot_store.group_watch import GroupWatch
 from streaming.hot_store.metrics import WorkerMetrics
 from streaming.hot_store.records import RecordParser
 from streaming.hot_store.settings import HotStoreConsumerSettings
@@ -40,11 +42,15 @@ LOOK_SECONDS = 0.1
 log = structlog.get_logger(__name__)
 
 
-def beat_until(stopping: threading.Event, engine: Engine, settings: HotStoreConsumerSettings, worker: Worker) -> None:
+def beat_until(
+    stopping: threading.Event, engine: Engine, settings: HotStoreConsumerSettings, worker: Worker, watch: GroupWatch
+) -> None:
     """Tells every few seconds that the worker lives; goes on while the database is away."""
     while True:
         try:
-            heartbeats.beat(engine, settings.worker_name, {"state": worker.state, "pid": os.getpid()})
+            heartbeats.beat(
+                engine, settings.worker_name, {"state": worker.state, "pid": os.getpid(), **watch.details()}
+            )
         except sa.exc.SQLAlchemyError as error:
             log.warning("no heartbeat", error=type(error).__name__)
         if stopping.wait(settings.heartbeat_seconds):
@@ -137,8 +143,10 @@ def main() -> int:
         gather_seconds=settings.gather_milliseconds / 1000,
         retry_max_seconds=settings.retry_max_seconds,
     )
-    beating = threading.Thread(target=beat_until, args=(stopping, engine, settings, worker), daemon=True)
-    beating.start()
+    group = GroupOffsets(storage.kafka_bootstrap_servers, hot.consumer_group, storage.topics)
+    watch = GroupWatch(group.live_topic, group.positions)
+    threading.Thread(target=watch.run, args=(stopping, settings.group_watch_seconds), daemon=True).start()
+    threading.Thread(target=beat_until, args=(stopping, engine, settings, worker, watch), daemon=True).start()
 
     def work() -> None:
         try:

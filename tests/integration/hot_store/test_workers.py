@@ -74,8 +74,9 @@ def test_two_workers_share_the_partitions_and_one_killed_leaves_no_gap(
         assert other.value("tidemark_hot_store_requests_total", operation="write", outcome="ok") > 0
         assert other.value("tidemark_hot_store_visible_seconds_count") > 0
         wait_until(lambda: other.value("tidemark_hot_store_consumer_lag_records") == 0, "no lag to be left", 30)
-        beats = {beat.name: beat.details["state"] for beat in heartbeats.read_all(engine)}
-        assert beats["second"] == "running"
+        beats = {beat.name: beat.details for beat in heartbeats.read_all(engine)}
+        assert beats["second"]["state"] == "running"
+        assert beats["second"]["lag"].keys() == {LIVE_TOPIC}, "the group's, as the broker tells it"
     assert committed(bootstrap, group) == ends(bootstrap)
 
 
