@@ -4,6 +4,7 @@ A process of its own and not a thread of the API: decoding would take the interp
 partitions.
 """
 
+import functools
 import signal
 import threading
 
@@ -24,6 +25,7 @@ from ingestion.schema_registry.decoding import decoder_of
 from ingestion.schema_registry.store import PostgresRegistryStore
 from ingestion.settings import IngestionSettings
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
+from runtime.group_watch import GroupWatch, read_positions
 from runtime.logs import configure_logs
 from runtime.settings import EXIT_CONFIGURATION, exit_on_invalid_settings
 from storage.control import heartbeats, make_engine
@@ -35,12 +37,12 @@ _STOP_SECONDS = 3.0
 _RETRY_SECONDS = 1.0
 
 
-def beat_until(stopping: threading.Event, engine: Engine, bridge: Bridge) -> None:
+def beat_until(stopping: threading.Event, engine: Engine, bridge: Bridge, watch: GroupWatch) -> None:
     """Tells every few seconds that the bridge lives; goes on while the database is away."""
     while True:
-        details = {"state": "running", "produced": bridge.progress.produced, "rejected": bridge.progress.rejected}
+        done = {"produced": bridge.progress.produced, "rejected": bridge.progress.rejected}
         try:
-            heartbeats.beat(engine, HEARTBEAT_NAME, details)
+            heartbeats.beat(engine, HEARTBEAT_NAME, {"state": "running", **done, **watch.details()})
         except sa.exc.SQLAlchemyError as error:
             structlog.get_logger(__name__).warning("no heartbeat", error=type(error).__name__)
         if stopping.wait(HEARTBEAT_SECONDS):
@@ -86,8 +88,13 @@ def main() -> None:
     )
     inlet = KafkaInlet(storage.kafka_bootstrap_servers, storage.topics.downloads)
     bridge = Bridge(inlet, sink, translator, counts)
+    watch = GroupWatch(
+        storage.topics.downloads,
+        functools.partial(read_positions, storage.kafka_bootstrap_servers, DOWNLOADS_GROUP, storage.topics.downloads),
+    )
     counts.start()
-    beating = threading.Thread(target=beat_until, args=(stopping, engine, bridge), name="heartbeat", daemon=True)
+    watch.start(stopping)
+    beating = threading.Thread(target=beat_until, args=(stopping, engine, bridge, watch), name="heartbeat", daemon=True)
     beating.start()
     try:
         bridge.run(stopping)

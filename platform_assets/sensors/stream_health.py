@@ -1,7 +1,7 @@
 """Watches what runs continuously: a stale heartbeat raises one alert, and records that wait while no batch ends raise another.
 
-A driver beats by a thread of its own, so that one which hangs is heard as before: what tells is that it does not get on. A hot-store
-worker tells of its whole group, so that a partition that nobody reads is seen.
+A driver beats by a thread of its own, so that one which hangs is heard as before: what tells is that it does not get on. A member of
+a consumer group tells of all of it, so that a partition that nobody reads is seen.
 """
 
 from datetime import UTC, datetime

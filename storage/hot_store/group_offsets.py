@@ -42,23 +42,6 @@ class GroupOffsets:
             consumer.close(autocommit=False)
         return {partition: offset for partition, offset in found.items() if offset is not None}
 
-    def positions(self) -> dict[int, tuple[int, int]]:
-        """Partition of the live topic → the offset at which the group goes on or would begin, and one past the last record."""
-        from kafka import TopicPartition
-
-        consumer = self._consumer()
-        try:
-            places = [
-                TopicPartition(self.live_topic, number)
-                for number in sorted(consumer.partitions_for_topic(self.live_topic) or ())
-            ]
-            firsts = consumer.beginning_offsets(places, timeout_ms=TIMEOUT_MILLISECONDS) if places else {}
-            ends = consumer.end_offsets(places, timeout_ms=TIMEOUT_MILLISECONDS) if places else {}
-            found = {place: consumer.committed(place, timeout_ms=TIMEOUT_MILLISECONDS) for place in places}
-        finally:
-            consumer.close(autocommit=False)
-        return {place.partition: (max(found[place] or 0, firsts[place]), ends[place]) for place in places}
-
     def ends(self, topic: str) -> dict[int, int]:
         """Partition of a topic → one past its last record."""
         from kafka import TopicPartition

@@ -17,11 +17,11 @@ from prometheus_client import start_http_server
 from sqlalchemy import Engine
 
 from runtime.aliases import log_conflicts
+from runtime.group_watch import GroupWatch, read_positions
 from runtime.logs import configure_logs
 from runtime.settings import ProcessSettings, exit_on_invalid_settings
 from storage.control import heartbeats, make_engine
 from storage.hot_store.events import first_kept_day
-from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.metrics import MeteredHotStore
 from storage.hot_store.opening import open_hot_store
 from storage.hot_store.settings import HotStoreSettings
@@ -30,7 +30,6 @@ from streaming.errors import EXIT_FAILED, KafkaUnreachableError
 from streaming.hot_store.avro_bodies import AvroBodies, registered_schemas
 from streaming.hot_store.batches import Handler
 from streaming.hot_store.dead_letters import KafkaDeadLetters
-from streaming.hot_store.group_watch import GroupWatch
 from streaming.hot_store.metrics import WorkerMetrics
 from streaming.hot_store.records import RecordParser
 from streaming.hot_store.settings import HotStoreConsumerSettings
@@ -143,9 +142,11 @@ def main() -> int:
         gather_seconds=settings.gather_milliseconds / 1000,
         retry_max_seconds=settings.retry_max_seconds,
     )
-    group = GroupOffsets(storage.kafka_bootstrap_servers, hot.consumer_group, storage.topics)
-    watch = GroupWatch(group.live_topic, group.positions)
-    threading.Thread(target=watch.run, args=(stopping, settings.group_watch_seconds), daemon=True).start()
+    live = storage.topics.live
+    watch = GroupWatch(
+        live, functools.partial(read_positions, storage.kafka_bootstrap_servers, hot.consumer_group, live)
+    )
+    watch.start(stopping)
     threading.Thread(target=beat_until, args=(stopping, engine, settings, worker, watch), daemon=True).start()
 
     def work() -> None:

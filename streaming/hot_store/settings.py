@@ -46,6 +46,3 @@ class HotStoreConsumerSettings(BaseSettings):
         default=120, ge=0, le=3600, description="How long a start waits for the broker and its topics before it fails."
     )
     heartbeat_seconds: float = Field(default=2.0, ge=0.2, le=60, description="Pause between heartbeats.")
-    group_watch_seconds: float = Field(
-        default=20.0, ge=1, le=600, description="Pause between two looks at how far the whole group has come."
-    )

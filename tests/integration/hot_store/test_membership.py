@@ -1,4 +1,4 @@
-"""A member of the consumer group gets its partitions, whatever joining takes."""
+"""A member of the consumer group gets its partitions, whatever joining takes; and how far the group is, with or without members."""
 
 import time
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from ingestion.contracts.topics import LIVE_TOPIC
+from runtime.group_watch import read_positions
 from runtime.kafka_clients import Consumer
+from tests.integration.hot_store.workers import app_records, ends, produce
 
 pytestmark = pytest.mark.integration
 
@@ -41,3 +43,14 @@ def test_a_join_that_outlasts_a_poll_is_completed_by_a_later_one(bootstrap: str,
         assert len(consumer.assignment()) == 4
     finally:
         consumer.close(autocommit=False)
+
+
+@pytest.mark.feature("S2-16")
+def test_how_far_a_group_is_can_be_read_while_nobody_is_in_it(bootstrap: str, group: str, app_id: str) -> None:
+    def waiting(name: str) -> int:
+        return sum(end - position for position, end in read_positions(bootstrap, name, LIVE_TOPIC).values())
+
+    assert waiting(group) == 0
+    produce(bootstrap, app_records(app_id, range(30)))
+    assert waiting(group) == 30
+    assert waiting("a-group-that-never-was") == sum(ends(bootstrap).values()) >= 30

@@ -1,11 +1,11 @@
-"""What a worker tells of its whole group: a partition that nobody reads is seen, and one that gets on is not."""
+"""What a member tells of its whole group: a partition that nobody reads is seen, and one that gets on is not."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from kafka.errors import KafkaConnectionError
 
-from streaming.hot_store.group_watch import GroupWatch, Positions
+from runtime.group_watch import GroupWatch, Positions
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -36,9 +36,9 @@ def test_a_partition_that_nobody_reads_is_told_while_others_get_on() -> None:
     bench = Bench()
     assert bench.watch.details() == {"lag": None, "waits_since": None}
     assert bench.look(0, {0: (5, 5), 1: (7, 7)}) == ({"t": 0}, None)
-    assert bench.look(1, {0: (5, 8), 1: (7, 9)}) == ({"t": 5}, "2024-01-01T00:01:00.000000Z")
-    assert bench.look(2, {0: (8, 9), 1: (7, 10)}) == ({"t": 4}, "2024-01-01T00:01:00.000000Z"), "1 has not moved"
-    assert bench.look(3, {0: (9, 12), 1: (8, 10)}) == ({"t": 5}, "2024-01-01T00:03:00.000000Z"), "both have"
+    assert bench.look(1, {0: (5, 8), 1: (7, 9)}) == ({"t": 5}, "2024-01-01T00:01:00+00:00")
+    assert bench.look(2, {0: (8, 9), 1: (7, 10)}) == ({"t": 4}, "2024-01-01T00:01:00+00:00"), "1 has not moved"
+    assert bench.look(3, {0: (9, 12), 1: (8, 10)}) == ({"t": 5}, "2024-01-01T00:03:00+00:00"), "both have"
     assert bench.look(4, {0: (12, 12), 1: (10, 10)}) == ({"t": 0}, None)
 
 
@@ -47,4 +47,4 @@ def test_while_the_broker_does_not_answer_the_lag_is_unknown_and_nothing_waits()
     bench = Bench()
     bench.look(0, {0: (5, 8)})
     assert bench.look(9, None) == (None, None)
-    assert bench.look(10, {0: (5, 8)}) == ({"t": 3}, "2024-01-01T00:10:00.000000Z")
+    assert bench.look(10, {0: (5, 8)}) == ({"t": 3}, "2024-01-01T00:10:00+00:00")
