@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from storage.difference import rows_of, scope_condition
+from storage.difference import rows_of
 from storage.tables import TableSpec
 
 CLOSES_AFTER = timedelta(minutes=15)
@@ -39,16 +39,22 @@ class Ledger:
             self._find_closed(scope, specs, published_at - CLOSES_AFTER - length)
 
     def _find_closed(self, scope: str, specs: Sequence[TableSpec], last_start: datetime) -> None:
-        """Periods of the run that are closed and hold published rows. Every landed record is a row of one silver table."""
-        table = "scope_hours" if scope == "event_hour" else "scope_days"
-        row = self._lake.execute(f"select count(*) from {table} where value::timestamptz <= ?", [last_start]).fetchone()
-        if row is None or not row[0]:
+        """Periods of the run that are closed and hold published rows. Every landed record is a row of one silver table.
+
+        A day may hold published rows of other hours than the run's.
+        """
+        table, kind = ("scope_hours", "timestamptz") if scope == "event_hour" else ("scope_days", "date")
+        bounds = self._lake.execute(
+            f"select min(value)::varchar, max(value)::varchar from {table} where value::timestamptz <= ?", [last_start]
+        ).fetchone()
+        if bounds is None or bounds[0] is None:
             return
-        landed = [spec for spec in specs if spec.schema == "silver" and spec.scope == "event_hour"]
+        days = f"event_date between {kind} '{bounds[0]}'::date and {kind} '{bounds[1]}'::date"
+        condition = f"{days} and {scope} in (select value from {table}) and {scope}::timestamptz <= $last"
         parts = [
-            f"select {scope}::timestamptz from {rows_of('lake', spec, scope_condition(self._lake, spec))} "
-            f"where {scope}::timestamptz <= $last"
-            for spec in landed
+            f"select {scope}::timestamptz from {rows_of('lake', spec, condition)}"
+            for spec in specs
+            if spec.schema == "silver" and spec.scope == "event_hour"
         ]
         if parts:
             inserted = self._lake.execute(

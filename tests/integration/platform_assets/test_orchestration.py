@@ -204,6 +204,23 @@ def test_sensors_ask_for_exactly_the_dirty_hours_of_their_lane(
     assert not again.asset_events, "an unchanged bronze is observed once"
 
 
+@pytest.mark.feature("K3", "S1-11")
+def test_a_day_before_dagsters_first_partition_is_asked_for_by_its_hours(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Regression: its key failed the tick, and no late or imported hour was ever published again.
+    monkeypatch.setenv("TIDEMARK_STORAGE_FIRST_DAY", "2010-01-01")
+    lakehouse.land([engagement_row(0, datetime(2010, 5, 1, 10, tzinfo=UTC)), engagement_row(1, OLD)])
+    resources = {"warehouse": WarehouseResource()}
+    for sensor in (bronze_arrivals_sensor, late_arrivals_sensor):
+        context = dg.build_sensor_context(instance=instance, definitions=defs, resources=resources)
+        asked = sensor.evaluate_tick(context).run_requests
+    assert [(request.partition_key, request.tags.get("tidemark/days")) for request in asked or []] == [
+        (None, "2010-05-01..2010-05-01"),
+        ("2026-01-05", None),
+    ]
+
+
 @pytest.mark.feature("K3")
 def test_a_lane_waits_for_its_run_to_publish_and_not_for_its_report(
     lakehouse: Lakehouse, instance: dg.DagsterInstance

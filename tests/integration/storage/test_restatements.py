@@ -72,3 +72,21 @@ def test_hours_that_were_never_published_restate_nothing_beside_one_that_was(wri
     writer.publish([Event(day)], published_at=day + LONG_AFTER)
     writer.publish([Event(day), Event(day + 2 * HOUR)], published_at=day + LONG_AFTER)
     assert ledger(writer, day, "period_start", "period = 'hour'") == [(day,)]
+
+
+@pytest.mark.feature("K10")
+def test_the_first_publication_of_an_hour_changes_its_closed_day(writer: LakeWriter) -> None:
+    # Regression: a run that named one hour looked for published rows of its day in that hour only.
+    day = (T0 + 100 * timedelta(days=1)).replace(hour=0)
+    writer.publish([Event(day + 5 * HOUR)], published_at=day + LONG_AFTER)
+    late = Event(day)
+    writer.events.append(late)
+    rows = [(offset, event) for offset, event in enumerate(writer.events) if event.hour.date() == day.date()]
+    writer.promote(writer.build(rows), [day], cause="late", published_at=day + LONG_AFTER + HOUR)
+    assert ledger(
+        writer,
+        day,
+        "period, period_start, old_value, new_value, rows_added, rows_removed",
+        "table_name = 'gold.agg_day_events' and measure = 'event_count'",
+    ) == [("day", day, 1.0, 2.0, 1, 1)]
+    assert ledger(writer, day, "*", "period = 'hour'") == []
