@@ -1,6 +1,6 @@
 """Which hours gold answers for, and which are to be compared with it. The comparison: storage.live.parity."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,12 +18,17 @@ from storage.live.tables import hours, queries
 SETTLE = timedelta(seconds=60)
 
 
+Landed = Mapping[str, Mapping[int, int]]
+"""Topic → partition → the highest offset in bronze."""
+
+
 @dataclass(frozen=True)
 class DueHour:
-    """An hour whose minutes are closed and whose publication was not compared with them yet."""
+    """An hour whose minutes are closed and whose publication was not compared with them yet. `landed`: what gold has, or may have."""
 
     hour: datetime
     published_version: int
+    landed: Landed
 
 
 def mark_superseded(engine: Engine, now: datetime) -> int:
@@ -40,13 +45,18 @@ def mark_superseded(engine: Engine, now: datetime) -> int:
         return connection.execute(statement).rowcount
 
 
-def list_due(engine: Engine, landed: Mapping[str, Mapping[int, int]], query: str) -> list[DueHour]:
+def list_due(engine: Engine, version: int, landed_at: Callable[[int], Landed], query: str) -> list[DueHour]:
     """Hours to compare, oldest first, also those of which live has no minute; those whose minutes retention removed are not.
 
-    `landed`: the offsets of the bronze version up to which hours are known to be dirty or not.
+    Each side must be as far as the other was: bronze as live when it closed the hour, and live as bronze when the hour was published. What
+    live left out meanwhile would differ otherwise, and nothing would compare the hour again.
+
+    Args:
+        version: the bronze version up to which hours are known to be dirty or not.
+        landed_at: the offsets of a bronze version; empty where the log no longer tells.
     """
     statement = (
-        sa.select(hours.c.hour, hours.c.offsets, bronze_hours.c.published_version)
+        sa.select(hours.c.hour, hours.c.offsets, bronze_hours.c.published_version, queries.c.offsets.label("read"))
         .join(bronze_hours, bronze_hours.c.hour == hours.c.hour)
         .join(queries, queries.c.name == query)
         .where(
@@ -60,7 +70,23 @@ def list_due(engine: Engine, landed: Mapping[str, Mapping[int, int]], query: str
     )
     with engine.connect() as connection:
         rows = connection.execute(statement).all()
-    return [DueHour(row.hour, row.published_version) for row in rows if _has_landed(row.offsets, landed)]
+    known: dict[int, Landed] = {}
+    landed = landed_at(version) if rows else {}
+    due = []
+    for row in rows:
+        published = known.setdefault(row.published_version, landed_at(row.published_version) or landed)
+        if _has_landed(row.offsets, landed) and _has_read(row.read, published):
+            due.append(DueHour(row.hour, row.published_version, landed))
+    return due
+
+
+def is_as_published(engine: Engine, due: DueHour) -> bool:
+    """Whether gold still has of the hour what it had when it was found due."""
+    statement = sa.select(sa.literal(True)).where(
+        bronze_hours.c.hour == due.hour, bronze_hours.c.published_version == due.published_version, ~IS_DIRTY
+    )
+    with engine.connect() as connection:
+        return connection.execute(statement).scalar_one_or_none() is not None
 
 
 def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any], now: datetime) -> None:
@@ -73,7 +99,16 @@ def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any],
         )
 
 
-def _has_landed(ends: Mapping[str, Mapping[str, int]], landed: Mapping[str, Mapping[int, int]]) -> bool:
+def _has_read(ends: Mapping[str, Mapping[str, int]], landed: Landed) -> bool:
+    """Whether the query has read every record of its topics that bronze holds."""
+    return all(
+        of.get(str(partition), 0) > offset
+        for topic, of in ends.items()
+        for partition, offset in landed.get(topic, {}).items()
+    )
+
+
+def _has_landed(ends: Mapping[str, Mapping[str, int]], landed: Landed) -> bool:
     """Whether bronze holds every record below `ends`."""
     return all(
         landed.get(topic, {}).get(int(partition), -1) >= end - 1

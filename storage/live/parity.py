@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 
 from storage.lake import open_lake
 from storage.live.breakdowns import KEY_NAMES, Breakdown
+from storage.live.hours import DueHour
 from storage.live.minutes import HOUR, Grain, LiveWindow, read_windows
 from storage.live.sketches import is_within_bound
 from storage.live.tables import left_out
@@ -101,20 +102,21 @@ class ParityReport:
 
 
 def compare_hour(
-    settings: StorageSettings, engine: Engine, hour: datetime, *, topic: str, remembered_seconds: int
+    settings: StorageSettings, engine: Engine, due: DueHour, *, topic: str, remembered_seconds: int
 ) -> ParityReport:
     """The comparison with the newest publication. All minutes of the hour must be closed, and the hour published as it is in bronze.
 
+    What live has left out since, behind what had landed then, is not looked at: gold will have it.
     `remembered_seconds`: how long after an event occurred live surely knows its copies.
     Raises: ParityError.
     """
-    publication = latest(engine)
+    publication, hour = latest(engine), due.hour
     if publication is None:
         raise ParityError("nothing is published yet")
     values = {"day": hour.date(), "hour": hour, "topic": topic}
     judged = {"remembered_seconds": remembered_seconds, "horizon_days": settings.deduplication_horizon_days}
     with open_lake(settings, snapshot_id=publication.snapshot_id) as lake:
-        _load_ledger(lake, engine, hour)
+        _load_ledger(lake, engine, due)
         lake.execute(_sql("rows"), values)
         lake.execute(_sql("records"), {**values, **judged})
         lake.execute(_sql("expected"))
@@ -149,18 +151,22 @@ def _sql(name: str) -> str:
     return resources.files("storage.live").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
-def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, hour: datetime) -> None:
+def _load_ledger(lake: duckdb.DuckDBPyConnection, engine: Engine, due: DueHour) -> None:
     """Makes `ledger`, the hour's records, and `left_out_near`, those of a day around it: farther copies are not looked for."""
     places = (left_out.c.kafka_topic, left_out.c.kafka_partition, left_out.c.kafka_offset)
-    for name, start, end in (("ledger", hour, hour + HOUR), ("left_out_near", hour - NEAR, hour + HOUR + NEAR)):
+    for name, near in (("ledger", timedelta(0)), ("left_out_near", NEAR)):
         lake.execute(
             f"create temp table {name} (kafka_topic varchar, kafka_partition integer, kafka_offset bigint, reason varchar)"
         )
         statement = sa.select(*places, left_out.c.reason).where(
-            left_out.c.occurred_at >= start, left_out.c.occurred_at < end
+            left_out.c.occurred_at >= due.hour - near, left_out.c.occurred_at < due.hour + HOUR + near
         )
         with engine.connect() as connection:
-            rows = [tuple(row) for row in connection.execute(statement)]
+            rows = [
+                tuple(row)
+                for row in connection.execute(statement)
+                if row.kafka_offset <= due.landed.get(row.kafka_topic, {}).get(row.kafka_partition, -1)
+            ]
         if rows:
             columns = [list(column) for column in zip(*rows, strict=True)]
             lake.execute(f"insert into {name} select unnest(?), unnest(?), unnest(?), unnest(?)", columns)

@@ -1,6 +1,7 @@
 """One batch of records on its way into the hot store: what is written, what becomes a dead letter, what is too old.
 
-A batch may be tried as often as needed: writes are idempotent, and a letter that is acknowledged is not sent again by this worker.
+A batch may be tried as often as needed: writes are idempotent, and what is done is not done again. It is handled in parts of bounded size:
+a thousand records may hold a kilobyte each or a mebibyte, and a write that no time-out allows would be tried for ever.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from streaming.hot_store.avro_bodies import AvroBodies
 from streaming.hot_store.dead_letters import DeadLetter, DeadLetters
 from streaming.hot_store.records import Record, RecordParser, RejectedRecordError
 
+PART_BYTES = 8 * 1024 * 1024
 Key = tuple[str, str]
 """App and event id."""
 
@@ -41,14 +43,22 @@ class Outcome:
     copy_count: int = 0
     letters: Counter[Reason] = field(default_factory=Counter)
 
+    def __iadd__(self, other: "Outcome") -> "Outcome":
+        self.visible += other.visible
+        self.written_count += other.written_count
+        self.expired_count += other.expired_count
+        self.copy_count += other.copy_count
+        self.letters += other.letters
+        return self
+
 
 class Batch:
-    """Records of one poll, in order."""
+    """Records of one poll, in order, and what has become of them so far."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = list(records)
-        self.lettered: set[tuple[int, int]] = set()
-        """Coordinates whose letters are acknowledged."""
+        self.outcome = Outcome()
+        self._done: set[tuple[int, int]] = set()
 
     def ends(self) -> dict[int, int]:
         """Partition → the offset behind its last record."""
@@ -60,6 +70,23 @@ class Batch:
     def keep(self, partitions: frozenset[int]) -> None:
         """Forgets the records of partitions that are somebody else's by now."""
         self.records = [record for record in self.records if record.partition in partitions]
+
+    def part(self) -> list[Record]:
+        """The next records that are not done, at least one and no more than PART_BYTES; none when all are."""
+        part: list[Record] = []
+        size = 0
+        for record in self.records:
+            if (record.partition, record.offset) in self._done:
+                continue
+            size += len(record.value or b"")
+            if part and size > PART_BYTES:
+                break
+            part.append(record)
+        return part
+
+    def finish(self, part: Sequence[Record]) -> None:
+        """Notes that what became of these records is durable."""
+        self._done.update((record.partition, record.offset) for record in part)
 
 
 class Handler:
@@ -83,14 +110,22 @@ class Handler:
 
     def handle(self, batch: Batch) -> Outcome:
         """What became of every record, all of it durable. Raises: StoreUnavailableError or DeadLetterError when that is not so."""
-        outcome = Outcome()
-        letters: list[DeadLetter] = []
-        self._avro.learn(
-            record.value for record in batch.records if record.value and record.value[:1] == avro_wire.MAGIC
-        )
+        while part := batch.part():
+            outcome, letters = Outcome(), list[DeadLetter]()
+            self._store_events(part, outcome, letters)
+            reach(CrashPoint.HOT_STORE_WRITTEN)
+            if letters:
+                self._dead_letters.send(letters)
+            outcome.letters.update(letter.reason for letter in letters)
+            batch.finish(part)
+            batch.outcome += outcome
+        return batch.outcome
+
+    def _store_events(self, part: Sequence[Record], outcome: Outcome, letters: list[DeadLetter]) -> None:
+        self._avro.learn(record.value for record in part if record.value and record.value[:1] == avro_wire.MAGIC)
         first_day = self._first_kept_day(self._clock())
         events: dict[Key, list[tuple[HotEvent, Record]]] = {}
-        for record in batch.records:
+        for record in part:
             event = self._parse(record, letters)
             if event is None:
                 continue
@@ -103,10 +138,6 @@ class Handler:
             refused = self._write([copies[0] for copies in waiting], outcome, letters)
             outcome.copy_count += sum(len(copies) - 1 for copies in waiting if copies[0][0].key not in refused)
             waiting = [copies[1:] for copies in waiting if copies[0][0].key in refused and len(copies) > 1]
-        reach(CrashPoint.HOT_STORE_WRITTEN)
-        self._send(batch, letters)
-        outcome.letters.update(letter.reason for letter in letters)
-        return outcome
 
     def _parse(self, record: Record, letters: list[DeadLetter]) -> HotEvent | None:
         try:
@@ -132,16 +163,5 @@ class Handler:
         outcome.copy_count += len(events) - new
         return set()
 
-    def _send(self, batch: Batch, letters: list[DeadLetter]) -> None:
-        waiting = [letter for letter in letters if _place(letter) not in batch.lettered]
-        if not waiting:
-            return
-        self._dead_letters.send(waiting)
-        batch.lettered.update(_place(letter) for letter in waiting)
-
     def _letter(self, record: Record, reason: Reason, error: Exception) -> DeadLetter:
         return DeadLetter(record, reason, type(error).__name__, str(error), self._clock())
-
-
-def _place(letter: DeadLetter) -> tuple[int, int]:
-    return letter.record.partition, letter.record.offset

@@ -52,6 +52,8 @@ class Worker:
         self._retry_max_seconds = retry_max_seconds
         self._clock = clock
         self._prepared_at: float | None = None
+        self._uncommitted: dict[int, int] = {}
+        """Partition → the offset at which to go on, of commits that failed."""
         self.state = "starting"
         """starting, running, store_unavailable or stopping."""
 
@@ -67,6 +69,7 @@ class Worker:
                     stopping.wait(self._gather_seconds)
             else:
                 self.state = "running"
+                self._commit_again()
             self._metrics.lag.set(self._source.lag())
         self.state = "stopping"
 
@@ -88,10 +91,23 @@ class Worker:
             self.state = "running"
             self._count(outcome)
             reach(CrashPoint.HOT_STORE_HANDLED)
-            if not self._source.commit(batch.ends()):
-                self._metrics.commit_failures.inc()
+            self._commit(batch.ends())
             break
         self._source.resume()
+
+    def _commit(self, ends: dict[int, int]) -> None:
+        if self._source.commit(ends):
+            self._uncommitted = {number: end for number, end in self._uncommitted.items() if number not in ends}
+        else:
+            self._metrics.commit_failures.inc()
+            self._uncommitted |= ends
+
+    def _commit_again(self) -> None:
+        """What could not be committed, in partitions that nothing has come to since: everything before it is durable."""
+        assigned = self._source.assigned()
+        self._uncommitted = {number: end for number, end in self._uncommitted.items() if number in assigned}
+        if self._uncommitted:
+            self._commit(dict(self._uncommitted))
 
     def _hold(self, batch: Batch, seconds: float, stopping: threading.Event) -> bool:
         """Waits without reading on; False when a stop was asked for."""

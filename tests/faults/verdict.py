@@ -9,15 +9,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from storage.bronze import landed_offsets
 from storage.control import make_engine
+from storage.control.hours import read_cursor
 from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.settings import HotStoreSettings
+from storage.live.hours import list_due
+from storage.live.state import WINDOWS_QUERY
 from storage.live.tables import hours as live_hours
+from storage.live.tables import queries
 from tests.e2e.stack import CommandError, Stack, wait_until
 from tests.faults.journal import read_journal
 from tests.faults.nemesis import Injected
@@ -25,6 +31,7 @@ from tests.faults.reader import Readings
 
 SHOWN = 10
 CATCH_UP_SECONDS = 120.0
+LIVE_CATCH_UP_SECONDS = 600.0
 Cell = tuple[datetime, str, str]
 
 
@@ -190,13 +197,30 @@ def check_hot_store(stack: Stack) -> list[str]:
 
 
 def compare_live_hours(stack: Stack) -> tuple[int, list[str]]:
-    """How many hours were compared with gold (0 until one has closed), and those that differ or whose ledger does not add up."""
-    engine = make_engine(stack.storage_settings(), pool_size=1)
+    """How many hours were compared with gold (0 until one has closed), and those that differ or whose ledger does not add up.
+
+    Once live has read everything and nothing is left to compare.
+    """
+    storage = stack.storage_settings()
+    engine = make_engine(storage, pool_size=1)
+    live = GroupOffsets(storage.kafka_bootstrap_servers, "unused", storage.topics)
+
+    def is_compared() -> bool:
+        with engine.connect() as connection:
+            read = connection.execute(sa.select(queries.c.offsets).where(queries.c.name == WINDOWS_QUERY)).scalar_one()
+        ends, done = live.ends(storage.topics.live), read.get(storage.topics.live, {})
+        if any(done.get(str(partition), 0) < end for partition, end in ends.items()):
+            return False
+        return not list_due(engine, read_cursor(engine) or 0, partial(landed_offsets, storage), WINDOWS_QUERY)
+
     try:
+        wait_until(is_compared, LIVE_CATCH_UP_SECONDS, "the live windows to have read everything and be compared", 5.0)
         with engine.connect() as connection:
             compared = connection.execute(
                 sa.select(live_hours.c.hour, live_hours.c.comparison).where(live_hours.c.comparison.is_not(None))
             ).all()
+    except CommandError as error:
+        return 0, [str(error)]
     finally:
         engine.dispose()
     return len(compared), [

@@ -1,6 +1,11 @@
 """What tests of the comparison share: live tables and a lake, filled from the same records."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from storage.bronze import landed_offsets, latest_version
 from storage.live.batches import Batch, apply_batch
+from storage.live.hours import DueHour, list_due
 from storage.live.parity import ParityReport, compare_hour
 from storage.live.state import WINDOWS_QUERY
 from storage.settings import StorageSettings
@@ -8,6 +13,8 @@ from tests.fixtures.lakehouse import open_lakehouse
 from tests.fixtures.live_records import HOUR, Sent, bronze_row, expected_cells, ledger_cell
 
 TOPIC = "events.raw.v1"
+ALL_READ = {0: 1000}
+ALL_LANDED = DueHour(HOUR, 0, {TOPIC: {0: 1_000_000, 1: 1_000_000}})
 
 
 class Both:
@@ -19,11 +26,17 @@ class Both:
         self.engine = self.lakehouse.engine
         self.sent: list[Sent] = []
 
-    def write_live(self, counted: list[Sent], left_out: list[tuple[Sent, str, int]] = [], batch_id: int = 0) -> bool:  # noqa: B006
+    def write_live(
+        self,
+        counted: list[Sent],
+        left_out: Sequence[tuple[Sent, str, int]] = (),
+        batch_id: int = 0,
+        offsets: Mapping[int, int] = ALL_READ,
+    ) -> bool:
         """One batch: the cells of what is counted, and by offset what is not."""
         cells = expected_cells(counted)
         cells += [ledger_cell(record, reason, TOPIC, 0, offset) for record, reason, offset in left_out]
-        batch = Batch(WINDOWS_QUERY, "query", batch_id, {TOPIC: {0: 1000}}, None)
+        batch = Batch(WINDOWS_QUERY, "query", batch_id, {TOPIC: dict(offsets)}, None)
         return apply_batch(self.engine, batch, cells)
 
     def land(self, records: list[Sent], first_offset: int = 0, topic: str = TOPIC, partition: int = 0) -> None:
@@ -31,5 +44,16 @@ class Both:
             [bronze_row(record, topic, partition, offset) for offset, record in enumerate(records, first_offset)]
         )
 
-    def compare(self) -> ParityReport:
-        return compare_hour(self.storage, self.engine, HOUR, topic=TOPIC, remembered_seconds=600)
+    def publish_hour(self) -> None:
+        """Publishes the hour as it is in bronze."""
+        self.lakehouse.note_arrivals()
+        self.lakehouse.publish([HOUR])
+
+    def due(self) -> list[DueHour]:
+        """Hours to compare, as the sensor asks for them."""
+        return list_due(
+            self.engine, latest_version(self.storage) or 0, partial(landed_offsets, self.storage), WINDOWS_QUERY
+        )
+
+    def compare(self, due: DueHour = ALL_LANDED) -> ParityReport:
+        return compare_hour(self.storage, self.engine, due, topic=TOPIC, remembered_seconds=600)

@@ -103,7 +103,7 @@ def test_an_hour_that_live_missed_altogether_is_compared_and_red(both: Both) -> 
     mark_published(both.engine, [HOUR], 0, "run")
     assert mark_superseded(both.engine, HOUR + 80 * MINUTE) == 1
     assert [stretch.source for stretch in split_by_source(both.engine, HOUR, HOUR + 60 * MINUTE)] == ["gold"]
-    [due] = list_due(both.engine, {TOPIC: {0: 999}}, WINDOWS_QUERY)
+    [due] = list_due(both.engine, 0, lambda _: {TOPIC: {0: 999}}, WINDOWS_QUERY)
     assert due.hour == HOUR
     report = both.compare()
     assert ("live.minutes[events]", "event_count", "0", "1") in {

@@ -4,6 +4,7 @@ The minutes are the oracle's here, written as the query writes them; tests/integ
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from statistics import fmean
@@ -17,7 +18,7 @@ from storage.control.engine import make_engine
 from storage.control.hours import TouchedHour, feed, mark_published
 from storage.live.batches import Batch, apply_batch, close_before
 from storage.live.breakdowns import Breakdown
-from storage.live.hours import list_due, mark_superseded, note_comparison
+from storage.live.hours import is_as_published, list_due, mark_superseded, note_comparison
 from storage.live.minutes import Grain, State, read_sliding, read_windows, split_by_source
 from storage.live.parity import ParityReport
 from storage.live.state import WINDOWS_QUERY
@@ -205,8 +206,8 @@ def test_an_hour_is_superseded_once_published_and_compared_once_per_publication(
     batch = Batch(WINDOWS_QUERY, "query", 0, {TOPIC: {0: 4, 1: 3}}, None)
     apply_batch(engine, batch, expected_cells([click("a", HOUR + MINUTE)]))
     close_before(engine, WINDOWS_QUERY, HOUR + 60 * MINUTE)
-    ends = {TOPIC: {0: 5, 1: 5}}
-    assert list_due(engine, ends, WINDOWS_QUERY) == []
+    ends = {TOPIC: {0: 3, 1: 2}}
+    assert list_due(engine, 2, lambda _: ends, WINDOWS_QUERY) == []
     feed(engine, [TouchedHour(HOUR, 1, 1, "arrival")], after_version=None, to_version=1)
     assert mark_superseded(engine, now) == 0
     assert [stretch.source for stretch in split_by_source(engine, HOUR, HOUR + 90 * MINUTE)] == ["live"]
@@ -222,16 +223,58 @@ def test_an_hour_is_superseded_once_published_and_compared_once_per_publication(
     [window] = read_windows(engine, Breakdown.EVENTS, Grain.MINUTE, HOUR, HOUR + 60 * MINUTE)
     assert (window.state, window.source) == (State.SUPERSEDED, "live")
 
-    assert list_due(engine, {TOPIC: {0: -1}}, WINDOWS_QUERY) == [], "bronze is not as far"
-    [due] = list_due(engine, ends, WINDOWS_QUERY)
+    assert list_due(engine, 2, lambda _: {TOPIC: {0: -1}}, WINDOWS_QUERY) == [], "bronze is not as far"
+    [due] = list_due(engine, 2, lambda _: ends, WINDOWS_QUERY)
     note_comparison(engine, due, {"ok": True}, now)
-    assert list_due(engine, ends, WINDOWS_QUERY) == []
+    assert list_due(engine, 2, lambda _: ends, WINDOWS_QUERY) == []
     feed(engine, [TouchedHour(HOUR, 2, 2, "late")], after_version=1, to_version=2)
-    assert list_due(engine, ends, WINDOWS_QUERY) == []
+    assert list_due(engine, 2, lambda _: ends, WINDOWS_QUERY) == []
     assert [stretch.source for stretch in split_by_source(engine, HOUR, HOUR + 60 * MINUTE)] == ["gold"]
     mark_published(engine, [HOUR], 2, "run")
-    assert [item.published_version for item in list_due(engine, ends, WINDOWS_QUERY)] == [2]
+    assert [item.published_version for item in list_due(engine, 2, lambda _: ends, WINDOWS_QUERY)] == [2]
     engine.dispose()
+
+
+@pytest.mark.feature("S0-12")
+def test_an_hour_waits_until_live_has_read_what_gold_published_of_it(both: Both) -> None:
+    # Regression: a late event that gold had first, because live was down, made the hour red for good.
+    late = click("late", HOUR + 3 * MINUTE).later(received_after=timedelta(hours=2))
+    ordinary = mixed(21, 20)
+    end = len(ordinary)
+    both.write_live(ordinary, offsets={0: end})
+    close_before(both.engine, WINDOWS_QUERY, HOUR + 75 * MINUTE)
+    both.land(ordinary)
+    both.publish_hour()
+    [due] = both.due()
+    note_comparison(both.engine, due, {"ok": True}, HOUR)
+
+    both.land([late], first_offset=end)
+    both.publish_hour()
+    assert both.due() == [], "live has not read it"
+    both.write_live(ordinary, [(late, "late", end)], batch_id=1, offsets={0: end + 1})
+    [due] = both.due()
+    assert both.compare(due).ok
+
+
+@pytest.mark.feature("S0-12")
+def test_what_live_left_out_since_the_publication_is_not_looked_for_in_it(both: Both) -> None:
+    # Regression: live has its ledger's row within seconds, gold the event after a minute; a comparison between the two was red.
+    late = click("late", HOUR + 3 * MINUTE).later(received_after=timedelta(hours=2))
+    ordinary = mixed(22, 20)
+    end = len(ordinary)
+    both.write_live(ordinary, offsets={0: end})
+    close_before(both.engine, WINDOWS_QUERY, HOUR + 75 * MINUTE)
+    both.write_live(ordinary, [(late, "late", end)], batch_id=1, offsets={0: end + 1})
+    both.land(ordinary)
+    both.publish_hour()
+    [due] = both.due()
+    assert both.compare(due).ok
+    assert is_as_published(both.engine, due)
+    both.land([late], first_offset=end)
+    both.lakehouse.note_arrivals()
+    assert not is_as_published(both.engine, due), "its comparison now would be with gold of another moment"
+    [offence] = both.compare(replace(due, landed={TOPIC: {0: end}})).ledger_offences
+    assert offence == f"{TOPIC}/0/{end} is in the ledger and nowhere in silver"
 
 
 def assert_an_hour_that_cannot_be_compared_is_red_once(

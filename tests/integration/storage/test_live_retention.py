@@ -57,7 +57,7 @@ def engine(storage_settings: StorageSettings) -> Iterator[Engine]:
     feed(engine, [TouchedHour(hour, 0, 0, "arrival") for hour in PUBLISHED], after_version=None, to_version=0)
     mark_published(engine, PUBLISHED, 0, "run")
     mark_superseded(engine, NOW)
-    for due in list_due(engine, ENDS, WINDOWS_QUERY):
+    for due in list_due(engine, 2, lambda _: ENDS, WINDOWS_QUERY):
         if due.hour != UNCOMPARED:
             note_comparison(engine, due, {"ok": True}, NOW)
     touched = [TouchedHour(hour, 1, 1, "late") for hour in (DIRTY, ONLY_LATE_AND_DIRTY)]
@@ -109,7 +109,7 @@ def test_an_hour_that_is_gone_is_golds_and_is_never_compared_again(engine: Engin
     remove(engine, minutes_before=KEPT_FROM, alerts_before=NOW, limit_hours=100)
     feed(engine, [TouchedHour(DONE, 2, 2, "late")], after_version=1, to_version=2)
     mark_published(engine, [DONE], 2, "run")
-    assert [due.hour for due in list_due(engine, ENDS, WINDOWS_QUERY)] == [UNCOMPARED]
+    assert [due.hour for due in list_due(engine, 2, lambda _: ENDS, WINDOWS_QUERY)] == [UNCOMPARED]
     mark_superseded(engine, NOW)
     assert [stretch.source for stretch in split_by_source(engine, DONE, DONE + HOUR)] == ["gold"]
 

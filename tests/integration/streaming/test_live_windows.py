@@ -15,8 +15,10 @@ from sqlalchemy import select
 from ingestion.contracts.avro_wire import MAGIC, decodable
 from ingestion.contracts.formats import avro
 from ingestion.contracts.registry import CONTRACTS
+from storage.bronze import landed_offsets
 from storage.control.tables import alerts
 from storage.live.batches import close_before
+from storage.live.hours import DueHour
 from storage.live.parity import compare_hour
 from storage.live.state import WINDOWS_QUERY, open_state
 from storage.live.tables import hours, left_out
@@ -111,7 +113,13 @@ def assert_equal_to_gold(bench: LiveBench) -> None:
     lakehouse = open_lakehouse(bench.storage, checks=False)
     lakehouse.land([bronze_row(record, bench.topic, partition, offset) for record, partition, offset in bench.places])
     lakehouse.publish([HOUR])
-    report = compare_hour(bench.storage, bench.engine, HOUR, topic=bench.topic, remembered_seconds=600)
+    report = compare_hour(
+        bench.storage,
+        bench.engine,
+        DueHour(HOUR, 0, landed_offsets(bench.storage)),
+        topic=bench.topic,
+        remembered_seconds=600,
+    )
     lakehouse.engine.dispose()
     assert report.describe()["examples"] == []
     assert report.ok

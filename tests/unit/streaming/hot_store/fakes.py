@@ -16,6 +16,7 @@ class MemorySource:
         self.commits: list[dict[int, int]] = []
         self.is_held = False
         self.holds = 0
+        self.refused_commits = 0
         self.on_empty = lambda: None
         self.on_hold = lambda: None
         self._batch = batch
@@ -41,6 +42,9 @@ class MemorySource:
 
     def commit(self, ends: Mapping[int, int]) -> bool:
         self.commits.append(dict(ends))
+        if self.refused_commits:
+            self.refused_commits -= 1
+            return False
         self.committed.update(ends)
         self._unhandled_count = 0
         return True

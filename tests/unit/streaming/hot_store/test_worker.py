@@ -1,15 +1,17 @@
 """The worker's order of things: read, write, commit; and what it does when something is away or a record is bad."""
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from ingestion.contracts.reasons import Reason
+from storage.hot_store.errors import StoreUnavailableError
 from storage.hot_store.events import HotEvent, first_kept_day
 from storage.hot_store.memory import InMemoryHotStore
 from streaming.hot_store.avro_bodies import AvroBodies
-from streaming.hot_store.batches import Handler
+from streaming.hot_store.batches import PART_BYTES, Handler
 from streaming.hot_store.metrics import WorkerMetrics
 from streaming.hot_store.records import Record, RecordParser
 from streaming.hot_store.worker import Worker
@@ -240,3 +242,58 @@ def test_records_that_are_read_again_change_nothing() -> None:
 
     assert len(ids(store)) == 5
     assert (again.count("written"), again.count("copy")) == (0, 5)
+
+
+@pytest.mark.feature("S2-4")
+def test_a_commit_that_failed_is_made_again_when_nothing_comes_and_only_for_own_partitions() -> None:
+    # Regression: its offset stayed behind until the partition's next record, and the group seemed to stand.
+    subject = bench([live_record(0), live_record(7, "other", partition=1), live_record(3, "third", partition=2)])
+    subject.source.refused_commits = 2
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(len(subject.source.commits))
+        subject.source.partitions = frozenset({0, 2})
+        if len(looks) == 4:
+            subject.stopping.set()
+
+    subject.source.on_empty = look
+    subject.worker.run(subject.stopping)
+
+    assert subject.source.commits == [{0: 1, 1: 8, 2: 4}, {0: 1, 2: 4}, {0: 1, 2: 4}], "and not again once it is made"
+    assert subject.source.committed == {0: 1, 2: 4}
+    assert subject.metrics.registry.get_sample_value("tidemark_hot_store_commit_failures_total") == 2
+
+
+class NarrowStore(InMemoryHotStore):
+    """No write of more bytes ends in time."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self.most_bytes = most_bytes
+        self.writes: list[int] = []
+
+    def write(self, events: Sequence[HotEvent]) -> int:
+        self.writes.append(len(events))
+        if sum(len(event.body) for event in events) > self.most_bytes:
+            raise StoreUnavailableError("statement timeout")
+        return super().write(events)
+
+
+@pytest.mark.feature("S2-4")
+def test_a_batch_of_large_records_is_written_in_parts_and_none_is_done_twice() -> None:
+    # Regression: a thousand records of a mebibyte were one write, which no time-out allowed and which was tried for ever.
+    store = NarrowStore(PART_BYTES)
+    body = b'{"event_type": "click", "user_id": "ada", "platform": "web"' + b" " * (PART_BYTES // 3) + b"}"
+    records = [live_record(offset, value=body) for offset in range(7)]
+    records += [live_record(7, "e-0", value=body), live_record(8, value=b"{" + b" " * PART_BYTES)]
+    subject = bench(records, store)
+    subject.letters.available = False
+    subject.source.on_hold = lambda: setattr(subject.letters, "available", True)
+
+    subject.run()
+
+    assert store.writes == [2, 2, 2, 2]
+    assert ids(store) == [f"e-{number}" for number in range(7)]
+    assert subject.source.commits == [{0: 9}]
+    assert (subject.count("written"), subject.count("copy"), subject.count("dead_letter")) == (7, 1, 1)
