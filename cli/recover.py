@@ -69,6 +69,7 @@ def recover_realtime_windows(
             engine,
             lambda moment: read_offsets_at(storage.kafka_bootstrap_servers, storage.topics.live, moment),
             datetime.now(UTC),
+            late_after_seconds=storage.late_after_seconds,
         )
     except KafkaUnreachableError as error:
         console.print(str(error), style="red", markup=False)

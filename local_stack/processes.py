@@ -5,9 +5,11 @@ Pure but for the paths it names; `local_stack.supervisor` runs it. One-time step
 
 import json
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from local_stack import environment, health, postgres
@@ -95,24 +97,8 @@ def _broker(settings: StackSettings) -> ProcessSpec:
 def _services(settings: StackSettings, stack: Mapping[str, str]) -> list[ProcessSpec]:
     ports = settings.ports
     return [
-        ProcessSpec(
-            "land_bronze",
-            _python("streaming.jobs.land_bronze"),
-            settings.home / "spark",
-            health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "land_bronze", "running"),
-            after=("database", "topics"),
-            niceness=LANDING_NICENESS,
-            stop_timeout_seconds=LANDING_STOP_SECONDS,
-        ),
-        ProcessSpec(
-            "realtime_windows",
-            _python("streaming.jobs.realtime_windows"),
-            settings.home / "spark",
-            health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], "realtime_windows", "running"),
-            after=("database", "topics"),
-            niceness=WINDOWS_NICENESS,
-            stop_timeout_seconds=LANDING_STOP_SECONDS,
-        ),
+        _driver(settings, stack, "land_bronze", LANDING_NICENESS),
+        _driver(settings, stack, "realtime_windows", WINDOWS_NICENESS),
         ProcessSpec(
             "ingestion",
             _python("ingestion.api"),
@@ -220,6 +206,27 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
             stop_timeout_seconds=3.0,
         ),
     ]
+
+
+def _driver(settings: StackSettings, stack: Mapping[str, str], name: str, niceness: int) -> ProcessSpec:
+    """A driver of Spark. A killed one leaves its scratch behind, 60 MB of libraries and state: each has its own, empty at its start."""
+    scratch = Path(stack["TIDEMARK_STREAMING_SCRATCH_DIR"]) / f"tidemark-{name}-{settings.port_offset}"
+    return ProcessSpec(
+        name,
+        _python(f"streaming.jobs.{name}"),
+        settings.home / "spark",
+        env={"TIDEMARK_STREAMING_SCRATCH_DIR": str(scratch)},
+        health=health.Heartbeat(stack["TIDEMARK_STORAGE_DATABASE_URL"], name, "running"),
+        after=("database", "topics"),
+        niceness=niceness,
+        prepare=partial(_empty, scratch),
+        stop_timeout_seconds=LANDING_STOP_SECONDS,
+    )
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def prepare_folders(settings: StackSettings) -> None:

@@ -19,6 +19,7 @@ EVERY_SECONDS = 20.0
 Positions = Mapping[int, tuple[int, int]]
 """Partition → the offset at which the group goes on, and one past the last record."""
 
+UNKNOWN: dict[str, Any] = {"lag": None, "waits_since": None, "standing": {}}
 log = structlog.get_logger(__name__)
 
 
@@ -58,7 +59,12 @@ class GroupWatch:
         self._clock = clock
         self._waiting: dict[int, tuple[int, datetime]] = {}
         """Partition with records that wait → the offset at which the group goes on, and since when it does."""
-        self._details: dict[str, Any] = {"lag": None, "waits_since": None}
+        self._details: dict[str, Any] = UNKNOWN
+
+    def remember(self, details: Mapping[str, Any]) -> None:
+        """The last heartbeat of the process before: one that fails again and again gets on no more than one that hangs."""
+        for partition, (position, since) in details.get("standing", {}).items():
+            self._waiting[int(partition)] = (position, datetime.fromisoformat(since))
 
     def start(self, stopping: threading.Event) -> None:
         """Looks at once and then at every interval, in a thread of its own, until stopped."""
@@ -76,7 +82,7 @@ class GroupWatch:
             positions = self._read()
         except Exception as error:  # noqa: BLE001 - a look that fails must not be the last one
             log.info("how far the group has come is not known", error=type(error).__name__)
-            self._waiting, self._details = {}, {"lag": None, "waits_since": None}
+            self._waiting, self._details = {}, UNKNOWN
             return
         now, before = self._clock(), self._waiting
         self._waiting = {}
@@ -88,8 +94,12 @@ class GroupWatch:
         self._details = {
             "lag": {self._topic: sum(max(0, end - position) for position, end in positions.values())},
             "waits_since": None if since is None else since.isoformat(),
+            "standing": {str(at): [position, moment.isoformat()] for at, (position, moment) in self._waiting.items()},
         }
 
     def details(self) -> dict[str, Any]:
-        """For the heartbeat: `lag`, records by topic, null while unknown; `waits_since`, since when the slowest partition stands."""
+        """For the heartbeat: `lag`, records by topic, null while unknown; `waits_since`, since when the slowest partition stands.
+
+        `standing`: by partition with records that wait, the offset at which the group goes on, and since when it does.
+        """
         return self._details

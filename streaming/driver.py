@@ -88,10 +88,11 @@ def _start_heartbeat(
     name: str, storage: StorageSettings, settings: StreamingSettings, progress: Progress, topics: tuple[str, ...]
 ) -> HeartbeatThread:
     from storage.control.engine import make_engine
-    from storage.control.heartbeats import beat
+    from storage.control.heartbeats import beat, last_details
     from streaming.kafka_topics import EndOffsetReader
 
     engine = make_engine(storage, pool_size=1)
+    progress.remember(last_details(engine, name))
 
     def write(details: dict[str, Any]) -> None:
         beat(engine, name, details)

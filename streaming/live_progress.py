@@ -40,6 +40,11 @@ class LiveProgress:
         with self._mutex:
             self._state = state
 
+    def remember(self, details: Mapping[str, Any]) -> None:
+        """The last heartbeat of the process before."""
+        with self._mutex:
+            self._waiting.remember(details.get("waits_since"))
+
     def set_offsets(self, offsets: Offsets) -> None:
         """How far the tables were before the first batch of this process."""
         with self._mutex:

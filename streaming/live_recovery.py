@@ -30,8 +30,13 @@ class LiveRecoveryPlan:
     starts: Offsets
 
 
-def plan_recovery(engine: Engine, offsets_at: Callable[[datetime], Offsets], now: datetime) -> LiveRecoveryPlan:
-    """From the oldest hour of the last day that gold does not answer for. `offsets_at`: the first offsets at or after a time."""
+def plan_recovery(
+    engine: Engine, offsets_at: Callable[[datetime], Offsets], now: datetime, *, late_after_seconds: int
+) -> LiveRecoveryPlan:
+    """From the oldest hour of the last day that gold does not answer for. `offsets_at`: the first offsets at or after a time.
+
+    It reads from earlier on, so that copies of what came just before are known for such.
+    """
     counted = sa.select(sa.func.date_trunc("hour", minutes.c.minute, "UTC").label("hour")).where(
         minutes.c.minute >= now - LONGEST_RECOUNT
     )
@@ -46,7 +51,7 @@ def plan_recovery(engine: Engine, offsets_at: Callable[[datetime], Offsets], now
     running = now.replace(minute=0, second=0, microsecond=0)
     first_whole = (now - LONGEST_RECOUNT).replace(minute=0, second=0, microsecond=0) + HOUR
     counted_from = running if found is None else max(found.astimezone(UTC), first_whole)
-    starts = offsets_at(counted_from - timedelta(seconds=FUTURE_TOLERANCE_SECONDS))
+    starts = offsets_at(counted_from - timedelta(seconds=late_after_seconds + FUTURE_TOLERANCE_SECONDS))
     return LiveRecoveryPlan(open_state(engine).generation + 1, counted_from, starts)
 
 

@@ -29,6 +29,10 @@ class Waiting:
         self._clock = clock
         self._since: datetime | None = None
 
+    def remember(self, since: str | None) -> None:
+        """What the process before told last: one that fails again and again gets on no more than one that hangs."""
+        self._since = None if since is None else datetime.fromisoformat(since)
+
     def note_batch(self, finished_at: datetime) -> None:
         """A batch has ended: whatever waits does so from now on."""
         if self._since is not None:
@@ -60,6 +64,11 @@ class LandingProgress:
         """starting, waiting_for_kafka, running, stopping, refused or failed."""
         with self._mutex:
             self._state = state
+
+    def remember(self, details: Mapping[str, Any]) -> None:
+        """The last heartbeat of the process before."""
+        with self._mutex:
+            self._waiting.remember(details.get("waits_since"))
 
     def set_landed(self, landed: Offsets) -> None:
         """How far bronze is, before the first batch of this process."""
@@ -114,6 +123,9 @@ class Progress(Protocol):
 
     def set_state(self, state: str, /) -> None:
         """starting, waiting_for_kafka, running, stopping, refused or failed."""
+
+    def remember(self, details: Mapping[str, Any], /) -> None:
+        """The last heartbeat of the process before."""
 
     def describe(self, ends: Mapping[str, Mapping[int, int]] | None, /) -> dict[str, Any]:
         """The heartbeat's details."""

@@ -118,8 +118,10 @@ def spark_options(settings: StreamingSettings) -> dict[str, str]:
 
 
 def _java_options(settings: StreamingSettings) -> str:
-    """More options for the driver's JVM: the caller's, AWS's property for the profile, and the class archive."""
+    """More options for the driver's JVM: the caller's, where it unpacks its libraries, AWS's profile, and the class archive."""
     options = [settings.driver_java_options]
+    if settings.scratch_dir:
+        options.append(f'"-Djava.io.tmpdir={settings.scratch_dir}"')
     if settings.aws_profile:
         options.append(f"-Daws.profile={settings.aws_profile}")
     # One that does not fit is passed over, with a warning; for one that is missing Java does without its own archive too.

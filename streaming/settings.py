@@ -35,7 +35,9 @@ class StreamingSettings(BaseSettings):
     aws_profile: str = Field(
         default="", validation_alias=AWS_PROFILE_NAMES, description="Profile of AWS's config files with the keys."
     )
-    scratch_dir: str = Field(default="", description="Spark's scratch folder. Empty: the system's temporary folder.")
+    scratch_dir: str = Field(
+        default="", description="Scratch folder of Spark and its JVM. Empty: the system's temporary folder."
+    )
     driver_memory_mb: int = Field(
         default=1024, ge=512, le=65_536, description="Heap of the driver's JVM in MiB; its resident memory is 300 more."
     )

@@ -93,6 +93,7 @@ def main() -> None:
         functools.partial(read_positions, storage.kafka_bootstrap_servers, DOWNLOADS_GROUP, storage.topics.downloads),
     )
     counts.start()
+    watch.remember(heartbeats.last_details(engine, HEARTBEAT_NAME))
     watch.start(stopping)
     beating = threading.Thread(target=beat_until, args=(stopping, engine, bridge, watch), name="heartbeat", daemon=True)
     beating.start()

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from storage.live.hours import DueHour
 
 CHECK = "live_minutes_equal_gold"
-ALERT_KIND = "live_differs_from_gold"
 
 
 def due_hours(warehouse: WarehouseResource) -> "list[DueHour]":
@@ -45,13 +44,14 @@ def live_minutes_equal_gold(
     import duckdb
 
     from storage.control.alerts import open_alert, resolve_alert
+    from storage.live.hour_alerts import DIFFERS, subject_of
     from storage.live.hours import is_as_published, note_comparison
     from storage.live.parity import compare_hour
 
     storage, engine = warehouse.storage, warehouse.engine
     described = []
     for due in due_hours(warehouse):
-        subject = f"{due.hour:%Y-%m-%dT%H:%MZ}"
+        subject = subject_of(due.hour)
         try:
             report = compare_hour(
                 storage, engine, due, topic=storage.topics.live, remembered_seconds=storage.late_after_seconds
@@ -68,9 +68,9 @@ def live_minutes_equal_gold(
         note_comparison(engine, due, told, datetime.now(UTC))
         described.append(told)
         if told["ok"]:
-            resolve_alert(engine, ALERT_KIND, subject)
+            resolve_alert(engine, DIFFERS, subject)
         else:
-            open_alert(engine, ALERT_KIND, subject, "; ".join(found[:3]), told)
+            open_alert(engine, DIFFERS, subject, "; ".join(found[:3]), told)
             context.log.error("\n".join(found))
     return dg.AssetCheckResult(
         passed=all(report["ok"] for report in described), metadata={"hours": dg.MetadataValue.json(described)}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.control.tables import alerts
@@ -46,10 +46,11 @@ def open_alert(engine: Engine, kind: str, subject: str, message: str, details: d
 
 def resolve_alert(engine: Engine, kind: str, subject: str) -> bool:
     """True when an open alert was resolved."""
-    statement = (
-        sa.update(alerts)
-        .where(alerts.c.kind == kind, alerts.c.subject == subject, alerts.c.resolved_at.is_(None))
-        .values(resolved_at=sa.func.now())
-    )
     with engine.begin() as connection:
-        return connection.execute(statement).rowcount > 0
+        return resolve_alerts(connection, kind, alerts.c.subject == subject) > 0
+
+
+def resolve_alerts(connection: Connection, kind: str, which: sa.ColumnElement[bool]) -> int:
+    """Resolves the open alerts of a kind that a condition on `alerts` chooses, in the caller's transaction. Returns how many."""
+    statement = sa.update(alerts).where(alerts.c.kind == kind, which, alerts.c.resolved_at.is_(None))
+    return connection.execute(statement.values(resolved_at=sa.func.now())).rowcount

@@ -31,6 +31,16 @@ def beat(engine: Engine, name: str, details: dict[str, Any]) -> None:
         connection.execute(statement)
 
 
+def last_details(engine: Engine, name: str) -> dict[str, Any]:
+    """What `name` told last; nothing where it never did, or while the database is away."""
+    statement = sa.select(heartbeats.c.details).where(heartbeats.c.name == name)
+    try:
+        with engine.connect() as connection:
+            return dict(connection.execute(statement).scalar_one_or_none() or {})
+    except sa.exc.SQLAlchemyError:
+        return {}
+
+
 def read_all(engine: Engine) -> list[Heartbeat]:
     """Every heartbeat, by name."""
     with engine.connect() as connection:

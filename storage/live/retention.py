@@ -11,8 +11,11 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from storage.control.alerts import resolve_alerts
 from storage.control.hours import IS_DIRTY
+from storage.control.tables import alerts
 from storage.control.tables import hours as bronze_hours
+from storage.live.hour_alerts import DIFFERS, subject_of
 from storage.live.minutes import HOUR
 from storage.live.parity import NEAR
 from storage.live.state import WINDOWS_QUERY
@@ -128,6 +131,8 @@ def _remove_hour(engine: Engine, hour: datetime) -> int:
         if connection.execute(statement).first() is None:
             return 0
         connection.execute(sa.update(hours).where(hours.c.hour == hour).values(removed_at=sa.func.now()))
+        # It is compared no more, so that nothing else would end its alert.
+        resolve_alerts(connection, DIFFERS, alerts.c.subject == subject_of(hour))
         return connection.execute(sa.delete(minutes).where(_minutes_of(hour))).rowcount
 
 

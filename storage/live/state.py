@@ -8,7 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.live.tables import hours, left_out, queries
+from storage.control.alerts import resolve_alerts
+from storage.control.tables import alerts
+from storage.live.hour_alerts import DIFFERS, subject_of
+from storage.live.tables import hours, left_out, minutes, queries
 
 WINDOWS_QUERY = "realtime_windows"
 
@@ -69,9 +72,10 @@ def remember_start(engine: Engine, name: str, topic_ids: Mapping[str, str], plan
 def begin_generation(
     engine: Engine, name: str, generation: int, starts: Mapping[str, Mapping[int, int]], counted_from: datetime
 ) -> None:
-    """Puts a new checkpoint in force. It reads from `starts`; minutes from `counted_from` on open again, others stay. Idempotent.
+    """Puts a new checkpoint in force. It reads from `starts`; minutes from `counted_from` on are counted anew, others stay. Idempotent.
 
-    What is read again is judged again: its rows leave the ledger, or a record that counts now would still be left out by it.
+    What is read again is judged again: its rows leave the ledger, or a record that counts now would still be left out by it. Its cells go
+    as well: another version of the query may count under other keys. Hours before are compared no more, which ends their alerts.
     """
     with engine.begin() as connection:
         read_state(connection, name, lock=True)
@@ -90,6 +94,8 @@ def begin_generation(
             )
         )
         connection.execute(sa.update(hours).where(hours.c.hour >= counted_from).values(closed_at=None, removed_at=None))
+        connection.execute(sa.delete(minutes).where(minutes.c.minute >= counted_from))
+        resolve_alerts(connection, DIFFERS, alerts.c.subject < subject_of(counted_from))
         stays = [
             (left_out.c.kafka_topic == topic)
             & (left_out.c.kafka_partition == partition)

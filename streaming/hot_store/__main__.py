@@ -146,6 +146,7 @@ def main() -> int:
     watch = GroupWatch(
         live, functools.partial(read_positions, storage.kafka_bootstrap_servers, hot.consumer_group, live)
     )
+    watch.remember(heartbeats.last_details(engine, settings.worker_name))
     watch.start(stopping)
     threading.Thread(target=beat_until, args=(stopping, engine, settings, worker, watch), daemon=True).start()
 

@@ -7,11 +7,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from storage.control.alerts import list_open, open_alert
 from storage.control.engine import make_engine
 from storage.control.hours import TouchedHour, feed
 from storage.live.batches import Batch, apply_batch, close_before
+from storage.live.hour_alerts import DIFFERS, subject_of
 from storage.live.state import WINDOWS_QUERY, begin_generation, open_state, remember_start
-from storage.live.tables import hours, left_out
+from storage.live.tables import hours, left_out, minutes
 from storage.settings import StorageSettings
 from streaming.live_recovery import plan_recovery
 from tests.fixtures.live_records import HOUR, click, expected_cells, ledger_cell
@@ -74,5 +76,30 @@ def test_an_hour_that_has_landed_and_was_not_counted_is_counted(engine: Engine) 
         after_version=None,
         to_version=1,
     )
-    plan = plan_recovery(engine, lambda moment: {TOPIC: {0: int(moment < HOUR)}}, now)
+    asked = []
+    plan = plan_recovery(
+        engine,
+        lambda moment: (asked.append(moment), {TOPIC: {0: int(moment < HOUR)}})[1],  # type: ignore[func-returns-value]
+        now,
+        late_after_seconds=600,
+    )
+    assert asked == [HOUR - 11 * MINUTE], "copies of what came just before are such"
     assert (plan.generation, plan.counted_from, plan.starts) == (1, HOUR, {TOPIC: {0: 1}})
+
+
+def test_cells_that_are_counted_anew_are_gone_and_what_is_compared_no_more_has_no_alert(engine: Engine) -> None:
+    # Regression: what another version counts under other keys stood beside it, and the sum of both was told.
+    cells = [click("before", HOUR - 5 * MINUTE), click("again", HOUR + MINUTE, platform="web")]
+    remember_start(engine, WINDOWS_QUERY, {TOPIC: "id"}, 1)
+    apply_batch(engine, Batch(WINDOWS_QUERY, "query", 0, {TOPIC: {0: 2}}, None), expected_cells(cells))
+    for hour in (HOUR - 60 * MINUTE, HOUR):
+        open_alert(engine, DIFFERS, subject_of(hour), "differs", {})
+    begin_generation(engine, WINDOWS_QUERY, 1, {TOPIC: {0: 1}}, HOUR)
+    again = expected_cells([click("again", HOUR + MINUTE, platform="ios")])
+    apply_batch(engine, Batch(WINDOWS_QUERY, "other", 0, {TOPIC: {0: 2}}, None), again)
+    with engine.connect() as connection:
+        counted = connection.execute(
+            sa.select(minutes.c.minute, minutes.c["keys"]).where(minutes.c.breakdown == "events").order_by("minute")
+        )
+        assert [(minute, keys[-1]) for minute, keys in counted] == [(HOUR - 5 * MINUTE, "web"), (HOUR + MINUTE, "ios")]
+    assert [alert.subject for alert in list_open(engine)] == [subject_of(HOUR)]

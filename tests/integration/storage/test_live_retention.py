@@ -9,9 +9,11 @@ from sqlalchemy import Engine, text
 
 from platform_assets.assets.live_retention import live_retention
 from platform_assets.resources.warehouse import WarehouseResource
+from storage.control.alerts import list_open, open_alert
 from storage.control.engine import make_engine
 from storage.control.hours import TouchedHour, feed, mark_published
 from storage.live.batches import Batch, apply_batch, close_before
+from storage.live.hour_alerts import DIFFERS, subject_of
 from storage.live.hours import list_due, mark_superseded, note_comparison
 from storage.live.minutes import split_by_source
 from storage.live.retention import plan_removal, remove
@@ -106,10 +108,13 @@ def test_hours_go_only_when_gold_has_long_answered_for_them_and_nothing_is_to_be
 
 def test_an_hour_that_is_gone_is_golds_and_is_never_compared_again(engine: Engine) -> None:
     # Regression: a late event published such an hour anew, and its missing minutes would have differed from gold.
+    for hour in (DONE, UNCOMPARED):
+        open_alert(engine, DIFFERS, subject_of(hour), "differs", {})
     remove(engine, minutes_before=KEPT_FROM, alerts_before=NOW, limit_hours=100)
     feed(engine, [TouchedHour(DONE, 2, 2, "late")], after_version=1, to_version=2)
     mark_published(engine, [DONE], 2, "run")
     assert [due.hour for due in list_due(engine, 2, lambda _: ENDS, WINDOWS_QUERY)] == [UNCOMPARED]
+    assert [alert.subject for alert in list_open(engine)] == [subject_of(UNCOMPARED)], "nothing else would end it"
     mark_superseded(engine, NOW)
     assert [stretch.source for stretch in split_by_source(engine, DONE, DONE + HOUR)] == ["gold"]
 

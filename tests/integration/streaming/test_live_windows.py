@@ -255,7 +255,10 @@ def recover(bench: LiveBench) -> Any:
 
     bootstrap = bench.storage.kafka_bootstrap_servers
     plan = plan_recovery(
-        bench.engine, lambda moment: read_offsets_at(bootstrap, bench.topic, moment), HOUR + timedelta(minutes=20)
+        bench.engine,
+        lambda moment: read_offsets_at(bootstrap, bench.topic, moment),
+        HOUR + timedelta(minutes=20),
+        late_after_seconds=bench.storage.late_after_seconds,
     )
     for _ in range(2):
         perform_recovery(bench.engine, plan)

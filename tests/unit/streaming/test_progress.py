@@ -83,3 +83,13 @@ def test_since_when_records_wait_is_told_until_none_does_and_a_batch_begins_it_a
         assert progress.describe({"t": {0: 12}})["waits_since"] == "2024-01-01T01:00:30.000000Z"
         assert progress.describe(None)["waits_since"] is None, "Kafka does not say"
         assert progress.describe({"t": {0: 5}})["waits_since"] is None
+
+
+def test_a_driver_that_fails_again_and_again_gets_on_no_more_than_one_that_hangs() -> None:
+    # Regression: each process began to count anew, so that one which refused or failed within two minutes raised no alert.
+    now = datetime(2024, 1, 1, tzinfo=UTC)
+    for progress in (LandingProgress(waiting=Waiting(lambda: now)), LiveProgress(Waiting(lambda: now))):
+        progress.remember({"waits_since": "2023-12-31T23:50:00.000000Z"})
+        assert progress.describe({"t": {0: 9}})["waits_since"] == "2023-12-31T23:50:00.000000Z"
+        progress.remember({})
+        assert progress.describe({"t": {0: 9}})["waits_since"] == "2024-01-01T00:00:00.000000Z"
