@@ -50,7 +50,7 @@ def make_plan(
         NothingLandedError: there is no bronze to build from.
         BuildFailedError: a model or check failed; nothing is kept.
     """
-    from storage.bronze import latest_version
+    from storage.bronze import landing_stamps, latest_version
     from storage.comparison import compare
 
     # The base first: bronze only grows, so the version is never older than what the base has read.
@@ -68,7 +68,9 @@ def make_plan(
         fingerprint=fingerprint,
         hours=hours,
         base_publication_id=base.publication_id,
+        base_snapshot_id=base.snapshot_id,
         bronze_version=version,
+        landed_until=landing_stamps(settings, [version]).get(version),
         code_version=project.code_version,
         expires_at=now + kept,
     )

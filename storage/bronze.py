@@ -125,11 +125,14 @@ def row_counts_by_date(settings: StorageSettings, version: int | None = None) ->
     return counts
 
 
-def touched_hours(settings: StorageSettings, after_version: int | None, to_version: int) -> list[Touch]:
+def touched_hours(
+    settings: StorageSettings, after_version: int | None, to_version: int, *, landed_until: datetime | None = None
+) -> list[Touch]:
     """Hours that commits in (after_version, to_version] added rows to, oldest first.
 
     The hours are read from the added files. Where a file is gone (compacted and vacuumed) every hour of its date counts as touched;
-    where a commit file is gone, every hour of the table does: too much is built then, never too little.
+    where a commit file is gone, every hour of the table does: too much is built then, never too little. With `landed_until`, the stamp of
+    `after_version` (see `landing_stamps`), those with later rows do.
     """
     touches: dict[datetime, Touch] = {}
     first = -1 if after_version is None else after_version
@@ -137,10 +140,14 @@ def touched_hours(settings: StorageSettings, after_version: int | None, to_versi
         commits = list(_read_commits(session, settings.bronze_uri, first, to_version))
         if len(commits) < to_version - first:
             hours = session.execute(
-                "select distinct event_hour from delta_scan(?, version => ?)", [settings.bronze_uri, to_version]
+                "select distinct event_hour from delta_scan($uri, version => $version) "
+                "where $landed_until is null or ingested_at > $landed_until",
+                {"uri": settings.bronze_uri, "version": to_version, "landed_until": landed_until},
             ).fetchall()
             for (hour,) in hours:
                 _note(touches, hour, to_version, "live")
+            if landed_until is not None:
+                commits = []  # what they say is among it, hour by hour
         for commit in commits:
             for hour in _hours_of_files(session, commit.added):
                 _note(touches, hour, commit.version, commit.query or "live")

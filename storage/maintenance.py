@@ -14,6 +14,7 @@ import duckdb
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from storage.control.plans import snapshots_in_use
 from storage.lake import open_lake
 from storage.promotion import writer_lock
 from storage.publications import listing
@@ -44,7 +45,8 @@ def restating_publications(settings: StorageSettings) -> set[int]:
 
 
 def plan_expiry(engine: Engine, kept_publications: Collection[int]) -> Expiry:
-    """Snapshots that hold no kept publication. The newest snapshot always stays."""
+    """Snapshots that hold no kept publication and that no plan is being built from. The newest snapshot always stays."""
+    in_use = snapshots_in_use(engine, datetime.now(UTC))
     publications = {item.snapshot_id: item.publication_id for item in listing(engine, limit=1_000_000)}
     with engine.connect() as connection:
         snapshots = (
@@ -57,7 +59,7 @@ def plan_expiry(engine: Engine, kept_publications: Collection[int]) -> Expiry:
     expired = tuple(
         snapshot
         for snapshot in snapshots[:-1]
-        if snapshot not in publications or publications[snapshot] not in kept_publications
+        if snapshot not in in_use and (snapshot not in publications or publications[snapshot] not in kept_publications)
     )
     return Expiry(tuple(publications[snapshot] for snapshot in expired if snapshot in publications), expired)
 

@@ -14,7 +14,7 @@ from storage.control import plans
 from storage.control.hours import mark_published
 from storage.control.plans import Plan
 from storage.lake import create_missing_tables, open_lake
-from storage.plan_files import hash_file, manifest_file, result_file
+from storage.plan_files import hash_file, manifest_file, remove_files, result_file
 from storage.promotion import Candidate, UnexpectedChangesError, promote, writer_lock
 from storage.publications import Publication, find, latest
 from storage.settings import StorageSettings
@@ -45,7 +45,7 @@ def apply_plan(settings: StorageSettings, engine: Engine, plan_id: int, *, dry_r
         newest = latest(engine)
         if mine:
             published = find(engine, mine[0])
-            _close(engine, plan, mine[0], published.bronze_version if published else plan.bronze_version)
+            _close(settings, engine, plan, mine[0], published.bronze_version if published else plan.bronze_version)
         else:
             _refuse_moved_days(plan, since)
             version = max(plan.bronze_version, newest.bronze_version if newest else -1)
@@ -99,9 +99,8 @@ def _refuse_touched_hours(settings: StorageSettings, plan: Plan, version: int) -
     if version <= plan.bronze_version:
         return
     hours = set(plan.hours)
-    touched = sorted(
-        {touch.hour.date() for touch in touched_hours(settings, plan.bronze_version, version) if touch.hour in hours}
-    )
+    touches = touched_hours(settings, plan.bronze_version, version, landed_until=plan.landed_until)
+    touched = sorted({touch.hour.date() for touch in touches if touch.hour in hours})
     if touched:
         raise PlanRefusedError(
             f"Plan {plan.plan_id} has read bronze {plan.bronze_version}, and {_name(touched)} got records since. "
@@ -130,12 +129,13 @@ def _publish(settings: StorageSettings, engine: Engine, plan: Plan, newest: Publ
         raise PlanRefusedError(
             f"Plan {plan.plan_id} no longer changes what it showed. Make it again. ({error})"
         ) from error
-    _close(engine, plan, publication.publication_id if publication else None, version)
+    _close(settings, engine, plan, publication.publication_id if publication else None, version)
 
 
-def _close(engine: Engine, plan: Plan, publication_id: int | None, version: int) -> None:
+def _close(settings: StorageSettings, engine: Engine, plan: Plan, publication_id: int | None, version: int) -> None:
     mark_published(engine, plan.hours, version, plan.run_id)
     plans.mark_applied(engine, plan.plan_id, publication_id)
+    remove_files(settings, plan.plan_id)
 
 
 def _name(days: list[date]) -> str:

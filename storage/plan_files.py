@@ -41,9 +41,17 @@ def drop_plan(settings: StorageSettings, engine: Engine, plan_id: int, state: st
     shutil.rmtree(plan_folder(settings, plan_id), ignore_errors=True)
 
 
+def remove_files(settings: StorageSettings, plan_id: int) -> None:
+    """Removes what an applied plan no longer needs. Idempotent."""
+    shutil.rmtree(plan_folder(settings, plan_id), ignore_errors=True)
+
+
 def remove_expired_plans(settings: StorageSettings, engine: Engine, now: datetime) -> list[int]:
-    """Ids of the plans whose time was over, now without files."""
+    """Ids of the plans whose time was over, now without files; applied ones lose theirs too, where their application was cut off."""
     over = [plan.plan_id for plan in plans.list_over(engine, now)]
     for plan_id in over:
         drop_plan(settings, engine, plan_id, "expired")
+    folders = (settings.builds_dir / "plans").glob("*/")
+    for plan_id in plans.list_applied(engine, [int(folder.name) for folder in folders if folder.name.isdigit()]):
+        remove_files(settings, plan_id)
     return over

@@ -175,7 +175,7 @@ def _publish(
         kept_builds=warehouse.orchestration.kept_builds,
     )
     if config.compare_first:
-        reconcile(warehouse.engine, builder, window, context.run_id, context.log)
+        reconcile(warehouse.storage, warehouse.engine, builder, window, context.run_id, context.log)
     outcome = builder.publish(window, cause=cause, run_id=context.run_id, whole=config.compare_first)
     outcome = replace(outcome, events=runner.describe(outcome.events))
     if outcome.plan.cutoffs:

@@ -1,6 +1,6 @@
 """Kept plans, as rows: builds that somebody may have published later. Files: `storage.plan_files`, applying: `storage.plan_application`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -22,6 +22,7 @@ class Plan:
     hours: tuple[datetime, ...]
     base_publication_id: int | None
     bronze_version: int
+    landed_until: datetime | None
     code_version: str
     file_hash: str | None
     differences: tuple[DayDifference, ...]
@@ -46,17 +47,21 @@ def open_plan(
     fingerprint: str,
     hours: Sequence[datetime],
     base_publication_id: int | None,
+    base_snapshot_id: int,
     bronze_version: int,
+    landed_until: datetime | None,
     code_version: str,
     expires_at: datetime,
 ) -> Plan:
-    """A new plan, in state building."""
+    """A new plan, in state building. `landed_until`: the `ingested_at` that tells rows of its bronze version from later ones."""
     statement = sa.insert(plans).values(
         fingerprint=fingerprint,
         state="building",
         hours=compress_hours(hours),
         base_publication_id=base_publication_id,
+        base_snapshot_id=base_snapshot_id,
         bronze_version=bronze_version,
+        landed_until=landed_until,
         code_version=code_version,
         expires_at=expires_at,
     )
@@ -85,6 +90,20 @@ def listing(engine: Engine, limit: int = 20) -> list[Plan]:
 def list_over(engine: Engine, now: datetime) -> list[Plan]:
     """Plans that keep files though their time is over, those whose building was broken off included."""
     return _read(engine, sa.and_(plans.c.state.in_(("building", "ready")), plans.c.expires_at <= now), limit=1000)
+
+
+def snapshots_in_use(engine: Engine, now: datetime) -> set[int]:
+    """Snapshots of the lake that plans are being built from."""
+    statement = sa.select(plans.c.base_snapshot_id).where(plans.c.state == "building", plans.c.expires_at > now)
+    with engine.connect() as connection:
+        return {snapshot for snapshot in connection.execute(statement).scalars() if snapshot is not None}
+
+
+def list_applied(engine: Engine, plan_ids: Collection[int]) -> list[int]:
+    """Those of these plans that are published."""
+    statement = sa.select(plans.c.plan_id).where(plans.c.plan_id.in_(plan_ids), plans.c.state == "applied")
+    with engine.connect() as connection:
+        return list(connection.execute(statement).scalars())
 
 
 def mark_ready(engine: Engine, plan_id: int, file_hash: str, differences: Sequence[DayDifference]) -> None:
@@ -121,6 +140,7 @@ def _plan(row: "Row[tuple[object, ...]]") -> Plan:
         hours=expand_hours(row.hours),
         base_publication_id=row.base_publication_id,
         bronze_version=row.bronze_version,
+        landed_until=row.landed_until,
         code_version=row.code_version,
         file_hash=row.file_hash,
         differences=tuple(parse_difference(item) for item in row.differences),

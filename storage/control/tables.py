@@ -12,10 +12,9 @@ SCHEMA = "control"
 metadata = sa.MetaData(schema=SCHEMA)
 
 
-def _at(name: str, *, nullable: bool = True, now: bool = False) -> sa.Column[datetime]:
-    return sa.Column(
-        name, sa.TIMESTAMP(timezone=True), nullable=nullable, server_default=sa.func.now() if now else None
-    )
+def _at(name: str, *, nullable: bool = True, now: bool = False, comment: str | None = None) -> sa.Column[datetime]:
+    default = sa.func.now() if now else None
+    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=nullable, server_default=default, comment=comment)
 
 
 api_keys = sa.Table(
@@ -219,7 +218,9 @@ plans = sa.Table(
     sa.Column("state", sa.Text, nullable=False, comment="building, ready, applied, dropped or expired"),
     sa.Column("hours", JSONB, nullable=False, comment="half-open ranges [from, to)"),
     sa.Column("base_publication_id", sa.BigInteger),
+    sa.Column("base_snapshot_id", sa.BigInteger, comment="the lake's snapshot that it is compared with"),
     sa.Column("bronze_version", sa.BigInteger, nullable=False),
+    _at("landed_until", comment="ingested_at of the newest row of its bronze version"),
     sa.Column("code_version", sa.Text, nullable=False),
     sa.Column("file_hash", sa.Text, comment="SHA-256 of the kept build file, hex"),
     sa.Column("differences", JSONB, nullable=False, server_default="[]", comment="per table and day"),

@@ -6,6 +6,7 @@ It opens Kafka, PostgreSQL, bronze and the lake for reading, takes no lock, and 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,14 @@ def _read_promises(settings: StorageSettings) -> tuple[list[Count], scope.Scope,
     finally:
         engine.dispose()
     return ledger, pinned, kept
+
+
+def _is_kept(settings: StorageSettings, publication_id: int) -> bool:
+    engine = make_engine(settings, pool_size=1)
+    try:
+        return publications.find(engine, publication_id) is not None
+    finally:
+        engine.dispose()
 
 
 def _read_schemas(settings: StorageSettings) -> dict[int, str]:
@@ -154,7 +163,7 @@ def _check_published(
     findings += published_state.check_days(session, counted)
     chain = publication_order.read_chain(session)
     findings.append(publication_order.check_chain(chain, kept))
-    findings.append(publication_order.check_snapshots(session, kept, settings.lake_uri))
+    findings.append(publication_order.check_snapshots(session, kept, settings.lake_uri, partial(_is_kept, settings)))
     return published_state.read_counts(session) | {
         "copies_beyond_horizon": beyond_horizon,
         "publications": len(chain),

@@ -20,6 +20,7 @@ from platform_assets.sensors.replay_requests import replay_requests_sensor
 from platform_assets.windows import Window
 from storage import publications
 from storage.control import make_engine, replays
+from storage.control.hours import list_dirty
 from storage.control.replays import MAX_ATTEMPTS, PlannedDay, ReplayConflictError, ReplayRange
 from storage.control.tables import alerts, replay_days
 from storage.lake import open_lake
@@ -90,6 +91,7 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
     lakehouse: Lakehouse, instance: dg.DagsterInstance
 ) -> None:
     lakehouse.land([engagement_row(0, T0), engagement_row(1, T0 + timedelta(hours=1)), engagement_row(2, FAR)])
+    lakehouse.note_arrivals()
     lakehouse.publish([T0, T0 + timedelta(hours=1), FAR])
     good = lakehouse.everything()
     with open_lake(lakehouse.settings, read_only=False) as lake:
@@ -97,7 +99,9 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
         lake.execute("delete from lake.silver.events where kafka_offset = 1")
     assert lakehouse.everything() != good
     found_by_night = Window((T0, T0 + timedelta(hours=1)))
-    reconcile(lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__))
+    reconcile(
+        lakehouse.settings, lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__)
+    )
     (alert,) = open_alerts(lakehouse)
     assert (alert.kind, alert.subject) == ("reconciliation_difference", "2026-01-05")
     assert {item["table"] for item in alert.details["differences"]} == {"silver.events", "gold.agg_hour_events"}
@@ -146,10 +150,25 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
     assert found is not None
     assert (found.state, found.publication_ids) == ("done", (newest.publication_id,))
     assert publications.latest(lakehouse.engine) == newest, "unchanged code and input publish nothing"
-    reconcile(lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__))
+    reconcile(
+        lakehouse.settings, lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__)
+    )
     assert open_alerts(lakehouse) == []
     assert lakehouse.everything() == good
     assert tick(instance) == []
+
+
+@pytest.mark.feature("S1-11")
+def test_records_that_no_sensor_has_told_of_yet_are_no_difference_to_alert_about(lakehouse: Lakehouse) -> None:
+    # Regression: the comparison reads the newest bronze, and the alert that followed was never resolved.
+    lakehouse.land([engagement_row(0, T0)])
+    lakehouse.note_arrivals()
+    lakehouse.publish([T0])
+    lakehouse.land([engagement_row(1, T0)])
+    window, log = Window((T0,)), logging.getLogger(__name__)
+    reconcile(lakehouse.settings, lakehouse.engine, lakehouse.builder, window, "night", log)
+    assert open_alerts(lakehouse) == []
+    assert [item.hour for item in list_dirty(lakehouse.engine)] == [T0], "it is told of now"
 
 
 def test_a_lane_waits_for_its_runs_to_publish_and_not_for_their_reports(

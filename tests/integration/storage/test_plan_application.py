@@ -10,6 +10,7 @@ from storage.comparison import compare
 from storage.control import plans
 from storage.control.plans import Plan
 from storage.lake import DEFAULT_MANIFEST
+from storage.maintenance import plan_expiry
 from storage.plan_application import PlanRefusedError, apply_plan
 from storage.plan_files import drop_plan, hash_file, manifest_file, plan_folder, remove_expired_plans, result_file
 from storage.promotion import promote
@@ -44,7 +45,9 @@ def make(writer: LakeWriter, day: datetime, *more: Event, state: str = "ready") 
         fingerprint="by hand",
         hours=hours,
         base_publication_id=base.publication_id,
+        base_snapshot_id=base.snapshot_id,
         bronze_version=base.publication.bronze_version if base.publication else 0,
+        landed_until=None,
         code_version="changed",
         expires_at=NOW + 7 * DAY,
     )
@@ -85,6 +88,7 @@ def test_a_plan_stays_good_while_other_days_are_published_and_is_published_once(
     assert newest.changes["silver.events"] == {"added": 1, "removed": 0}
     assert (newest.cause, newest.base_publication_id, newest.bronze_version) == ("code", elsewhere, len(writer.events))
     assert apply(writer, plan) == applied
+    assert not plan_folder(writer.settings, plan.plan_id).exists(), "nothing needs it any more"
     assert newest_id(writer) == newest.publication_id
 
 
@@ -159,3 +163,23 @@ def test_a_plan_is_refused_when_it_is_over_unfinished_changed_or_unknown(writer:
     assert remove_expired_plans(writer.settings, writer.engine, over) == []
     with pytest.raises(PlanRefusedError, match="is expired"):
         apply(writer, changed)
+
+
+@pytest.mark.feature("S4-16")
+def test_what_a_plan_is_built_from_is_kept_until_it_is_ready_and_its_files_until_it_is_applied(
+    writer: LakeWriter,
+) -> None:
+    # Regression: retention expired the base under a plan that took longer than an hour; files of applied plans stayed for ever.
+    day = T0 + 120 * DAY
+    publish(writer, day)
+    base = publications.current_base(writer.engine).snapshot_id
+    plan = make(writer, day, Event(day, user_id="u2"), state="building")
+    kept = {publish(writer, day + 9 * DAY)}
+    assert base not in plan_expiry(writer.engine, kept).expired_snapshots
+    plans.mark_ready(writer.engine, plan.plan_id, hash_file(result_file(writer.settings, plan.plan_id)), [])
+    assert base in plan_expiry(writer.engine, kept).expired_snapshots
+
+    plans.mark_applied(writer.engine, plan.plan_id, None)  # and killed before its files were removed
+    for _ in range(2):
+        assert plan.plan_id not in remove_expired_plans(writer.settings, writer.engine, NOW)
+        assert not plan_folder(writer.settings, plan.plan_id).exists()

@@ -63,8 +63,10 @@ def test_commits_are_found_by_their_names_or_in_the_list_and_one_that_was_trimme
         bronze_uri=str(tmp_path / "bronze"), builds_dir=tmp_path, extensions_dir=tmp_path / "extensions"
     )
     first = datetime(2026, 1, 5, 10, tzinfo=UTC)
-    for number in range(3):
-        write_bronze(settings.bronze_uri, [engagement_row(number, first + timedelta(hours=number))])
+    landed = [first + timedelta(days=1, seconds=number) for number in range(3)]
+    for number, moment in enumerate(landed):
+        row = engagement_row(number, first + timedelta(hours=number), ingested_at=moment)
+        write_bronze(settings.bronze_uri, [row])
     found = touched_hours(settings, 0, 2)
     assert [(touch.hour, touch.first_version) for touch in found] == [(first + timedelta(hours=n), n) for n in (1, 2)]
 
@@ -73,3 +75,6 @@ def test_commits_are_found_by_their_names_or_in_the_list_and_one_that_was_trimme
         (tmp_path / "bronze" / "_delta_log" / f"{version:020d}.json").unlink()
     hours = [(touch.hour, touch.first_version) for touch in touched_hours(settings, 0, 2)]
     assert hours == [(first + timedelta(hours=n), 2) for n in range(3)], "every hour is, where it is not known which"
+    # Regression: a plan older than the log was refused for hours to which nothing had come.
+    later = touched_hours(settings, 0, 2, landed_until=landed[0])
+    assert [(touch.hour, touch.last_version) for touch in later] == [(first + timedelta(hours=n), 2) for n in (1, 2)]
