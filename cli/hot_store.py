@@ -162,12 +162,15 @@ def expire(
 
 @contextmanager
 def _opened(console: Console) -> "Iterator[tuple[StorageSettings, HotStoreSettings, HotStore]]":
+    import duckdb
     from kafka.errors import KafkaError
 
     from local_stack import environment
+    from storage.bronze import BronzeError
     from storage.hot_store.errors import HotStoreError
     from storage.hot_store.opening import open_hot_store
     from storage.hot_store.settings import HotStoreSettings
+    from storage.object_store import ObjectStoreError
     from storage.settings import StorageSettings
     from storage.verification import ServiceUnreachableError
 
@@ -176,7 +179,14 @@ def _opened(console: Console) -> "Iterator[tuple[StorageSettings, HotStoreSettin
     store = open_hot_store(settings, storage, pool_size=1)
     try:
         yield storage, settings, store
-    except (HotStoreError, KafkaError, ServiceUnreachableError) as error:
+    except (
+        HotStoreError,
+        KafkaError,
+        ServiceUnreachableError,
+        BronzeError,
+        ObjectStoreError,
+        duckdb.IOException,
+    ) as error:
         console.print(f"A service is unreachable: {error}. See `tidemark status`.", style="red", markup=False)
         raise typer.Exit(EXIT_UNREACHABLE) from error
     finally:

@@ -90,6 +90,8 @@ class DynamoHotStore:
                 f"DynamoDB: table {self._table} has the keys {_keys_of(found)}, expected {_KEYS}; name another table "
                 "(TIDEMARK_HOT_STORE_DYNAMODB_TABLE), it is made when it is not there"
             )
+        with _errors():
+            self._expire_items()
         self._is_prepared = True
 
     def write(self, events: Sequence[HotEvent]) -> int:
@@ -151,15 +153,15 @@ class DynamoHotStore:
 
     def keys(self, since: datetime, until: datetime) -> Iterator[HotKey]:
         """See HotStore. Reads the whole table."""
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table,
-            ConsistentRead=True,
-            FilterExpression="#at >= :since and #at < :until",
-            ProjectionExpression="app_id, event_id, kafka_partition, kafka_offset",
-            ExpressionAttributeNames={"#at": TIMESTAMP},
-            ExpressionAttributeValues={":since": {"S": format_utc(since)}, ":until": {"S": format_utc(until)}},
-        )
         with _errors():
+            pages = self._client.get_paginator("scan").paginate(
+                TableName=self._table,
+                ConsistentRead=True,
+                FilterExpression="#at >= :since and #at < :until",
+                ProjectionExpression="app_id, event_id, kafka_partition, kafka_offset, #at",
+                ExpressionAttributeNames={"#at": TIMESTAMP},
+                ExpressionAttributeValues={":since": {"S": format_utc(since)}, ":until": {"S": format_utc(until)}},
+            )
             for page in pages:
                 yield from map(to_key, page["Items"])
 
@@ -183,6 +185,8 @@ class DynamoHotStore:
         if len(value.encode()) > _KEY_MAX_BYTES:
             return []  # no key is that long
         earliest = start_of(first_kept_day(datetime.now(UTC), self._settings.ttl_days))
+        if after and after.occurred_at < earliest:
+            return []  # what comes then is gone, or hidden until DynamoDB removes it
         upper = format_utc(after.occurred_at) if after else "9999"
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
@@ -233,6 +237,12 @@ class DynamoHotStore:
                 raise
         waiter = self._client.get_waiter("table_exists")
         waiter.wait(TableName=self._table, WaiterConfig={"Delay": 1, "MaxAttempts": TABLE_WAIT_SECONDS})
+
+    def _expire_items(self) -> None:
+        """Has DynamoDB remove what is over, also where the table was made by another that came no further."""
+        found = self._client.describe_time_to_live(TableName=self._table)["TimeToLiveDescription"]
+        if found["TimeToLiveStatus"] in ("ENABLED", "ENABLING"):
+            return
         try:
             self._client.update_time_to_live(
                 TableName=self._table, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES_AT}

@@ -88,10 +88,9 @@ def to_position(item: dict[str, Any]) -> Position:
 
 
 def to_key(item: dict[str, Any]) -> HotKey:
-    """What identifies it, with its coordinates."""
-    return HotKey(
-        item["app_id"]["S"], item["event_id"]["S"], int(item["kafka_partition"]["N"]), int(item["kafka_offset"]["N"])
-    )
+    """What identifies it, with its coordinates and time."""
+    partition, offset = int(item["kafka_partition"]["N"]), int(item["kafka_offset"]["N"])
+    return HotKey(item["app_id"]["S"], item["event_id"]["S"], partition, offset, _moment(item[TIMESTAMP]["S"]))
 
 
 def _exact_map(body: bytes) -> dict[str, Any] | None:

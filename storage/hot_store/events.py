@@ -50,6 +50,7 @@ class HotKey:
     event_id: str
     kafka_partition: int
     kafka_offset: int
+    occurred_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

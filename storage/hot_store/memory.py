@@ -55,7 +55,7 @@ class InMemoryHotStore:
         self._check()
         for event in list(self._events.values()):
             if since <= event.occurred_at < until:
-                yield HotKey(event.app_id, event.event_id, event.kafka_partition, event.kafka_offset)
+                yield HotKey(event.app_id, event.event_id, event.kafka_partition, event.kafka_offset, event.occurred_at)
 
     def expired(self, before: date) -> list[ExpiredDay]:
         """See HotStore."""

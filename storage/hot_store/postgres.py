@@ -112,7 +112,7 @@ class PostgresHotStore:
     def keys(self, since: datetime, until: datetime) -> Iterator[HotKey]:
         """See HotStore."""
         query = sa.text(
-            "select app_id, event_id, kafka_partition, kafka_offset from hot.events"
+            "select app_id, event_id, kafka_partition, kafka_offset, occurred_at from hot.events"
             " where occurred_at >= :since and occurred_at < :until"
         )
         with _errors(), self._engine.connect() as connection:

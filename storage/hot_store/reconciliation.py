@@ -73,7 +73,7 @@ def reconcile(
     since, until = first_moment - COPIES_WITHIN, moment + timedelta(days=1)
     passed = group.committed()
     with tempfile.TemporaryDirectory(prefix="tidemark-hot-") as folder, open_session(storage) as session:
-        hot_count = _load_hot(session, store.keys(since, until), Path(folder) / "keys.ndjson")
+        _load_hot(session, store.keys(since, until), Path(folder) / "keys.ndjson")
         version = latest_version(storage)
         landed = landed_offsets(storage, version) if version is not None else {}
         _load_offsets(session, "passed", "next_offset", passed)
@@ -87,8 +87,9 @@ def reconcile(
             session.execute(_read("good_copies"), values)
         absent = session.execute(_read("missing"), {"first_moment": first_moment}).fetchall()
         unfounded = session.execute(_read("unfounded")).fetchall()
-        [[bronze_count]] = session.execute(
-            "select count(*) from good_copies where occurred_at >= ?", [first_moment]
+        counted = "(select count(*) from {} where occurred_at >= $first_moment)"
+        [[hot_count, bronze_count]] = session.execute(
+            f"select {counted.format('hot')}, {counted.format('good_copies')}", {"first_moment": first_moment}
         ).fetchall()
     missing = [(app_id, event_id) for app_id, event_id, is_excused in absent if not is_excused]
     excused = [(app_id, event_id) for app_id, event_id, is_excused in absent if is_excused]
@@ -104,17 +105,19 @@ def reconcile(
     )
 
 
-def _load_hot(session: duckdb.DuckDBPyConnection, keys: Iterator[HotKey], path: Path) -> int:
+def _load_hot(session: duckdb.DuckDBPyConnection, keys: Iterator[HotKey], path: Path) -> None:
     """The hot store's keys as a table, by way of a file: the shortest way of many rows into DuckDB."""
-    encoder, count = msgspec.json.Encoder(), 0
+    encoder = msgspec.json.Encoder()
     with path.open("wb") as file:
-        for count, key in enumerate(keys, 1):  # noqa: B007 - the number of the last one is the count
+        for key in keys:
             file.write(encoder.encode(key) + b"\n")
-    columns = "{app_id: 'varchar', event_id: 'varchar', kafka_partition: 'integer', kafka_offset: 'bigint'}"
+    columns = (
+        "{app_id: 'varchar', event_id: 'varchar', kafka_partition: 'integer', kafka_offset: 'bigint', "
+        "occurred_at: 'timestamptz'}"
+    )
     session.execute(
         f"create temp table hot as from read_json(?, format => 'newline_delimited', columns => {columns})", [str(path)]
     )
-    return count
 
 
 def _load_offsets(session: duckdb.DuckDBPyConnection, table: str, column: str, offsets: Mapping[int, int]) -> None:

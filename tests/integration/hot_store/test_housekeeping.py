@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
@@ -125,6 +126,17 @@ def test_the_check_exits_with_3_when_there_is_no_broker(
     monkeypatch.setenv("TIDEMARK_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
     monkeypatch.setattr("storage.hot_store.group_offsets.TIMEOUT_MILLISECONDS", 1000)
     assert CliRunner().invoke(build_app(), ["hot-store", "check"]).exit_code == 3
+
+
+def test_the_check_exits_with_3_when_bronze_cannot_be_read(
+    storage: StorageSettings, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Regression: a traceback, and 1, which says that something differs.
+    write_bronze(storage.bronze_uri, [engagement_row(1, NOW - timedelta(minutes=4), "e")])
+    for file in Path(storage.bronze_uri).rglob("*.parquet"):
+        file.unlink()
+    done = CliRunner().invoke(build_app(), ["hot-store", "check"])
+    assert (done.exit_code, "A service is unreachable" in done.output) == (3, True)
 
 
 def check() -> tuple[int, dict[str, list[str]]]:

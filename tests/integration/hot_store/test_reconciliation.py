@@ -91,7 +91,7 @@ def test_equal_sides_are_equal_whatever_is_under_way(
             landed(6),  # the group has not come so far
         ],
     )
-    postgres.write([hot(0), hot(5), hot(9, "not landed")])
+    postgres.write([hot(0), hot(5), hot(9, "not landed"), hot(4, seconds_ago=9 * days)])
 
     found = compare(storage_settings, postgres, group, 6)
 

@@ -183,7 +183,10 @@ def test_keys_are_those_of_the_time_asked_for(store: HotStore) -> None:
 
     found = list(store.keys(NOW - timedelta(seconds=20), NOW - timedelta(seconds=9)))
 
-    assert sorted(found, key=lambda key: key.event_id) == [HotKey("app", "edge", 0, 0), HotKey("app", "in", 2, 5)]
+    assert sorted(found, key=lambda key: key.event_id) == [
+        HotKey("app", "edge", 0, 0, NOW - timedelta(seconds=20)),
+        HotKey("app", "in", 2, 5, NOW - timedelta(seconds=10)),
+    ]
 
 
 @pytest.mark.parametrize("store", ["memory", "postgres"], indirect=True)
@@ -225,8 +228,15 @@ def test_dynamodb_has_the_documented_table_and_its_ttl(
     }
     assert ranges == {index: [attribute, "timestamp"] for index, attribute in INDEXES.items()}
     assert {"event-type-index", "user-id-index"} <= set(ranges)
-    ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
+    off = {"Enabled": False, "AttributeName": "expires_at"}
+    for _ in range(2):
+        ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
+        # Regression: only the call that made the table switched it on.
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification=off)
+        store.prepare()
+    over = Position(NOW - timedelta(days=dynamodb_settings.ttl_days + 9), "e")
+    assert store.by_user("app", "ada", 5, over) == [], "there is nothing behind what is kept"
     [item] = client.scan(TableName=name)["Items"]
     last = start_of(NOW.date()) + timedelta(days=dynamodb_settings.ttl_days + 1)
     assert item["expires_at"] == {"N": str(int(last.timestamp()))}
