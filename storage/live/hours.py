@@ -74,8 +74,9 @@ def list_due(engine: Engine, version: int, landed_at: Callable[[int], Landed], q
     landed = landed_at(version) if rows else {}
     due = []
     for row in rows:
-        published = known.setdefault(row.published_version, landed_at(row.published_version) or landed)
-        if _has_landed(row.offsets, landed) and _has_read(row.read, published):
+        if row.published_version not in known:
+            known[row.published_version] = _landed_since(row.published_version, version, landed_at)
+        if _has_landed(row.offsets, landed) and _has_read(row.read, known[row.published_version]):
             due.append(DueHour(row.hour, row.published_version, landed))
     return due
 
@@ -97,6 +98,20 @@ def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any],
             .where(hours.c.hour == due.hour)
             .values(compared_version=due.published_version, compared_at=now, comparison=dict(comparison))
         )
+
+
+def _landed_since(first: int, last: int, landed_at: Callable[[int], Landed]) -> Landed:
+    """What bronze held at `first`, or at the first version of which the log still tells: it is cut from its old end."""
+    found = landed_at(first)
+    while not found and first < last:
+        middle = (first + last) // 2
+        if landed_at(middle):
+            last = middle
+        else:
+            first = middle + 1
+        if first == last:
+            found = landed_at(last)
+    return found
 
 
 def _has_read(ends: Mapping[str, Mapping[str, int]], landed: Landed) -> bool:
