@@ -1,7 +1,7 @@
 """Errors of the streaming package. Whether a restart can help is the type: the supervisor reads it from the exit code.
 
 StreamingError
-├── ConfigurationError     permanent: a person must act; exit code 78 (EX_CONFIG), never restarted in a loop
+├── ConfigurationError     permanent: a person must act; exit code 78 (EX_CONFIG), tried again at the longest pause
 │   └── StartRefusedError  starting would lose records or land them twice
 ├── CommitLockError        retryable: the other driver of bronze held the lock around commits for too long
 ├── KafkaUnreachableError  retryable: the broker does not answer, or the topics are not there yet
