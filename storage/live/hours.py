@@ -24,7 +24,7 @@ Landed = Mapping[str, Mapping[int, int]]
 
 @dataclass(frozen=True)
 class DueHour:
-    """An hour whose minutes are closed and whose publication was not compared with them yet. `landed`: what gold has, or may have."""
+    """An hour whose minutes are closed and whose publication was not compared with them yet. Gold has nothing of it behind `landed`."""
 
     hour: datetime
     published_version: int
@@ -79,15 +79,6 @@ def list_due(engine: Engine, version: int, landed_at: Callable[[int], Landed], q
         if _has_landed(row.offsets, landed) and _has_read(row.read, known[row.published_version]):
             due.append(DueHour(row.hour, row.published_version, landed))
     return due
-
-
-def is_as_published(engine: Engine, due: DueHour) -> bool:
-    """Whether gold still has of the hour what it had when it was found due."""
-    statement = sa.select(sa.literal(True)).where(
-        bronze_hours.c.hour == due.hour, bronze_hours.c.published_version == due.published_version, ~IS_DIRTY
-    )
-    with engine.connect() as connection:
-        return connection.execute(statement).scalar_one_or_none() is not None
 
 
 def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any], now: datetime) -> None:

@@ -24,7 +24,7 @@ from storage.live.hours import DueHour
 from storage.live.minutes import HOUR, Grain, LiveWindow, read_windows
 from storage.live.sketches import is_within_bound
 from storage.live.tables import left_out
-from storage.publications import latest
+from storage.publications import Publication
 from storage.settings import StorageSettings
 
 COUNTS = ("event_count", "success_count", "failed_count", "cancelled_count")
@@ -41,10 +41,6 @@ _MINUTES_OF_HASHTAGS = f"live.minutes[{Breakdown.HASHTAG}]"
 
 CellKey = tuple[str, datetime, str, tuple[str, ...]]
 Cell = dict[str, Any]
-
-
-class ParityError(Exception):
-    """There is nothing to compare with."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +98,20 @@ class ParityReport:
 
 
 def compare_hour(
-    settings: StorageSettings, engine: Engine, due: DueHour, *, topic: str, remembered_seconds: int
+    settings: StorageSettings,
+    engine: Engine,
+    due: DueHour,
+    publication: Publication,
+    *,
+    topic: str,
+    remembered_seconds: int,
 ) -> ParityReport:
-    """The comparison with the newest publication. All minutes of the hour must be closed, and the hour published as it is in bronze.
+    """The comparison with the publication that was the newest when the hour was found due, whatever has been published since.
 
     What live has left out since, behind what had landed then, is not looked at: gold will have it.
     `remembered_seconds`: how long after an event occurred live surely knows its copies.
-    Raises: ParityError.
     """
-    publication, hour = latest(engine), due.hour
-    if publication is None:
-        raise ParityError("nothing is published yet")
+    hour = due.hour
     values = {"day": hour.date(), "hour": hour, "topic": topic}
     judged = {"remembered_seconds": remembered_seconds, "horizon_days": settings.deduplication_horizon_days}
     with open_lake(settings, snapshot_id=publication.snapshot_id) as lake:

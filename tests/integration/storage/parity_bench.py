@@ -8,13 +8,14 @@ from storage.live.batches import Batch, apply_batch
 from storage.live.hours import DueHour, list_due
 from storage.live.parity import ParityReport, compare_hour
 from storage.live.state import WINDOWS_QUERY
+from storage.publications import Publication, latest
 from storage.settings import StorageSettings
 from tests.fixtures.lakehouse import open_lakehouse
 from tests.fixtures.live_records import HOUR, Sent, bronze_row, expected_cells, ledger_cell
 
 TOPIC = "events.raw.v1"
 ALL_READ = {0: 1000}
-ALL_LANDED = DueHour(HOUR, 0, {TOPIC: {0: 1_000_000, 1: 1_000_000}})
+ALL_LANDED = {TOPIC: {0: 1_000_000, 1: 1_000_000}}
 
 
 class Both:
@@ -55,5 +56,9 @@ class Both:
             self.engine, latest_version(self.storage) or 0, partial(landed_offsets, self.storage), WINDOWS_QUERY
         )
 
-    def compare(self, due: DueHour = ALL_LANDED) -> ParityReport:
-        return compare_hour(self.storage, self.engine, due, topic=TOPIC, remembered_seconds=600)
+    def compare(self, due: DueHour | None = None, publication: Publication | None = None) -> ParityReport:
+        """Of an hour that was found due, or of all there is, with the newest publication or the one given."""
+        publication = publication or latest(self.engine)
+        assert publication is not None
+        due = due or DueHour(HOUR, 0, ALL_LANDED)
+        return compare_hour(self.storage, self.engine, due, publication, topic=TOPIC, remembered_seconds=600)

@@ -22,6 +22,7 @@ from storage.live.hours import DueHour
 from storage.live.parity import compare_hour
 from storage.live.state import WINDOWS_QUERY, open_state
 from storage.live.tables import hours, left_out
+from storage.publications import latest
 from tests.fixtures.lakehouse import open_lakehouse
 from tests.fixtures.live_records import (
     HOUR,
@@ -113,10 +114,13 @@ def assert_equal_to_gold(bench: LiveBench) -> None:
     lakehouse = open_lakehouse(bench.storage, checks=False)
     lakehouse.land([bronze_row(record, bench.topic, partition, offset) for record, partition, offset in bench.places])
     lakehouse.publish([HOUR])
+    publication = latest(bench.engine)
+    assert publication is not None
     report = compare_hour(
         bench.storage,
         bench.engine,
         DueHour(HOUR, 0, landed_offsets(bench.storage)),
+        publication,
         topic=bench.topic,
         remembered_seconds=600,
     )
