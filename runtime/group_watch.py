@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from kafka import TopicPartition
 
 from runtime.kafka_clients import Consumer
 
@@ -36,7 +35,7 @@ def read_positions(bootstrap_servers: str, group: str, topic: str) -> Positions:
         request_timeout_ms=TIMEOUT_MILLISECONDS,
     )
     try:
-        places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+        places = consumer.places(topic)
         firsts = consumer.beginning_offsets(places, timeout_ms=TIMEOUT_MILLISECONDS) if places else {}
         committed = {place: consumer.committed(place, timeout_ms=TIMEOUT_MILLISECONDS) for place in places}
         ends = consumer.end_offsets(places, timeout_ms=TIMEOUT_MILLISECONDS) if places else {}

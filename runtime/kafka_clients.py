@@ -13,7 +13,7 @@ good. Here a join that began is one that is needed until it is complete, as in K
 
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.record.default_records import DefaultRecordBatch
@@ -69,6 +69,14 @@ class _EndsWhatItStarted:
 
 class Consumer(_EndsWhatItStarted, KafkaConsumer):  # type: ignore[misc]  # kafka-python is not typed
     """KafkaConsumer."""
+
+    def places(self, *topics: str) -> list[TopicPartition]:
+        """Every partition of these topics, in order; a topic that is not there has none. Asks the broker where it must."""
+        return [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in sorted(self.partitions_for_topic(topic) or ())
+        ]
 
 
 class AdminClient(_EndsWhatItStarted, KafkaAdminClient):  # type: ignore[misc]  # kafka-python is not typed

@@ -42,14 +42,8 @@ class Settlement:
 
 def read_end_offsets(settings: StorageSettings, topics: tuple[str, ...]) -> EndOffsets:
     """The offsets one past the last record of every partition, now."""
-    from kafka import TopicPartition
-
     with _consumer(settings) as consumer:
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in topics
-            for partition in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
+        partitions = consumer.places(*topics)
         ends: EndOffsets = {}
         for partition, offset in consumer.end_offsets(partitions).items():
             ends.setdefault(partition.topic, {})[partition.partition] = offset

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from runtime.kafka_clients import AdminClient, Consumer
@@ -90,11 +89,7 @@ class EndOffsetReader:
                     bootstrap_timeout_ms=CONNECT_TIMEOUT_MILLISECONDS,
                     request_timeout_ms=5_000,
                 )
-            partitions = [
-                TopicPartition(topic, partition)
-                for topic in self._topics
-                for partition in sorted(self._consumer.partitions_for_topic(topic) or ())
-            ]
+            partitions = self._consumer.places(*self._topics)
             ends: Offsets = {}
             for at, offset in self._consumer.end_offsets(partitions, timeout_ms=5_000).items():
                 ends.setdefault(at.topic, {})[at.partition] = offset
@@ -122,9 +117,7 @@ def read_offsets_at(bootstrap_servers: str, topic: str, moment: datetime) -> Off
             bootstrap_timeout_ms=CONNECT_TIMEOUT_MILLISECONDS,
         )
         try:
-            partitions = [
-                TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())
-            ]
+            partitions = consumer.places(topic)
             found = consumer.offsets_for_times(dict.fromkeys(partitions, int(moment.timestamp() * 1000)))
             ends = consumer.end_offsets(partitions)
         finally:

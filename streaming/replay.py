@@ -52,17 +52,12 @@ def find_offsets(bootstrap_servers: str, topics: Iterable[str], not_before: date
     No record is of an hour more than a minute after its Kafka timestamp, so that a range of hours is found from its beginning on.
     Raises KafkaError when the broker does not answer.
     """
-    from kafka import TopicPartition
 
     from runtime.kafka_clients import Consumer
 
     consumer = Consumer(bootstrap_servers=bootstrap_servers.split(","), enable_auto_commit=False)
     try:
-        places = [
-            TopicPartition(topic, part)
-            for topic in topics
-            for part in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
+        places = consumer.places(*topics)
         moment = int((not_before - timedelta(seconds=FUTURE_TOLERANCE_SECONDS)).timestamp() * 1000)
         firsts = consumer.offsets_for_times(dict.fromkeys(places, moment))
         ends = consumer.end_offsets(places)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from ingestion.contracts import headers
@@ -65,12 +64,12 @@ class KafkaTail:
     def ends(self, topic: str) -> Offsets:
         """See TopicTail."""
         with self._reading() as consumer:
-            return {place.partition: end for place, end in consumer.end_offsets(_places(consumer, topic)).items()}
+            return {place.partition: end for place, end in consumer.end_offsets(consumer.places(topic)).items()}
 
     def redriven_since(self, topic: str, starts: Offsets) -> Iterator[Found]:
         """See TopicTail. Offsets that Kafka has let go of are passed over: what lay there has landed and is published."""
         with self._reading() as consumer:
-            places = _places(consumer, topic)
+            places = consumer.places(topic)
             left = dict(consumer.end_offsets(places))
             consumer.assign(places)
             for place, first in consumer.beginning_offsets(places).items():
@@ -97,10 +96,6 @@ class KafkaTail:
                 consumer.close()
         except KafkaError as error:
             raise RedriveStoppedError(f"Kafka does not answer: {error}; see `tidemark status`") from error
-
-
-def _places(consumer: Any, topic: str) -> list[TopicPartition]:
-    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 def _found(stamps: Iterable[Any]) -> Found | None:

@@ -29,14 +29,9 @@ class GroupOffsets:
 
     def committed(self) -> dict[int, int]:
         """Partition of the live topic → the offset at which the group goes on; partitions it never committed are left out."""
-        from kafka import TopicPartition
-
         consumer = self._consumer()
         try:
-            places = [
-                TopicPartition(self.live_topic, number)
-                for number in sorted(consumer.partitions_for_topic(self.live_topic) or ())
-            ]
+            places = consumer.places(self.live_topic)
             found = {place.partition: consumer.committed(place, timeout_ms=TIMEOUT_MILLISECONDS) for place in places}
         finally:
             consumer.close(autocommit=False)
@@ -44,11 +39,9 @@ class GroupOffsets:
 
     def ends(self, topic: str) -> dict[int, int]:
         """Partition of a topic → one past its last record."""
-        from kafka import TopicPartition
-
         consumer = self._consumer()
         try:
-            places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+            places = consumer.places(topic)
             ends = consumer.end_offsets(places, timeout_ms=TIMEOUT_MILLISECONDS) if places else {}
         finally:
             consumer.close(autocommit=False)

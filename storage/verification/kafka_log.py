@@ -81,7 +81,6 @@ class BrokerLog:
         Raises:
             ServiceUnreachableError: no broker answers.
         """
-        from kafka import TopicPartition
         from kafka.errors import KafkaError
 
         try:
@@ -90,12 +89,7 @@ class BrokerLog:
             raise ServiceUnreachableError("Kafka", self._bootstrap_servers, type(error).__name__) from error
         try:
             known = consumer.topics()
-            places = [
-                TopicPartition(topic, partition)
-                for topic in self._topics
-                if topic in known
-                for partition in sorted(consumer.partitions_for_topic(topic) or ())
-            ]
+            places = consumer.places(*(topic for topic in self._topics if topic in known))
             starts = consumer.beginning_offsets(places) if places else {}
             ends = consumer.end_offsets(places) if places else {}
         except KafkaError as error:
