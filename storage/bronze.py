@@ -146,8 +146,6 @@ def touched_hours(
             ).fetchall()
             for (hour,) in hours:
                 _note(touches, hour, to_version, "live")
-            if landed_until is not None:
-                commits = []  # what they say is among it, hour by hour
         for commit in commits:
             for hour in _hours_of_files(session, commit.added):
                 _note(touches, hour, commit.version, commit.query or "live")

@@ -38,11 +38,11 @@ def hash_file(path: Path) -> str:
 def drop_plan(settings: StorageSettings, engine: Engine, plan_id: int, state: str = "dropped") -> None:
     """Closes the plan and removes its files. Idempotent."""
     plans.mark_closed(engine, plan_id, state)
-    shutil.rmtree(plan_folder(settings, plan_id), ignore_errors=True)
+    remove_files(settings, plan_id)
 
 
 def remove_files(settings: StorageSettings, plan_id: int) -> None:
-    """Removes what an applied plan no longer needs. Idempotent."""
+    """Removes what a plan that is applied or closed no longer needs. Idempotent."""
     shutil.rmtree(plan_folder(settings, plan_id), ignore_errors=True)
 
 

@@ -49,8 +49,12 @@ class Ledger:
         ).fetchone()
         if bounds is None or bounds[0] is None:
             return
-        days = f"event_date between {kind} '{bounds[0]}'::date and {kind} '{bounds[1]}'::date"
-        condition = f"{days} and {scope} in (select value from {table}) and {scope}::timestamptz <= $last"
+        first, last = (f"{kind} '{bound}'" for bound in bounds)
+        # Constant bounds let files be pruned.
+        condition = (
+            f"event_date between {first}::date and {last}::date and {scope} between {first} and {last} "
+            f"and {scope} in (select value from {table})"
+        )
         parts = [
             f"select {scope}::timestamptz from {rows_of('lake', spec, condition)}"
             for spec in specs
@@ -58,8 +62,7 @@ class Ledger:
         ]
         if parts:
             inserted = self._lake.execute(
-                f"insert into closed_periods select distinct '{scope}', * from ({' union all '.join(parts)})",
-                {"last": last_start},
+                f"insert into closed_periods select distinct '{scope}', * from ({' union all '.join(parts)})"
             ).fetchone()
             if inserted and inserted[0]:
                 self._closed.add(scope)

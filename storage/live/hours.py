@@ -1,5 +1,6 @@
 """Which hours gold answers for, and which are to be compared with it. The comparison: storage.live.parity."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,8 +71,8 @@ def list_due(engine: Engine, version: int, landed_at: Callable[[int], Landed], q
     )
     with engine.connect() as connection:
         rows = connection.execute(statement).all()
-    known: dict[int, Landed] = {}
     landed = landed_at(version) if rows else {}
+    known = {version: landed}
     due = []
     for row in rows:
         if row.published_version not in known:
@@ -94,15 +95,9 @@ def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any],
 def _landed_since(first: int, last: int, landed_at: Callable[[int], Landed]) -> Landed:
     """What bronze held at `first`, or at the first version of which the log still tells: it is cut from its old end."""
     found = landed_at(first)
-    while not found and first < last:
-        middle = (first + last) // 2
-        if landed_at(middle):
-            last = middle
-        else:
-            first = middle + 1
-        if first == last:
-            found = landed_at(last)
-    return found
+    if found:
+        return found
+    return landed_at(bisect_left(range(last), True, first, key=lambda version: bool(landed_at(version))))
 
 
 def _has_read(ends: Mapping[str, Mapping[str, int]], landed: Landed) -> bool:
