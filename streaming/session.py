@@ -140,6 +140,8 @@ def build_spark(settings: StreamingSettings, app_name: str = "tidemark") -> "Spa
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
     options = spark_options(settings)
+    if settings.scratch_dir:  # the JVM makes no temporary folder of its own
+        Path(settings.scratch_dir).mkdir(parents=True, exist_ok=True)
     if SparkContext._gateway is None:
         # A session of its own: a SIGTERM to our process group must not cut off the batch that we are asked to finish.
         configuration = SparkConf().setAppName(app_name).setMaster(settings.master).setAll(list(options.items()))
