@@ -26,6 +26,7 @@ from storage.publications import latest
 from storage.settings import StorageSettings
 from tests.fixtures.live_records import (
     HOUR,
+    Sent,
     click,
     counts_of,
     download,
@@ -236,23 +237,31 @@ def test_an_hour_is_superseded_once_published_and_compared_once_per_publication(
     engine.dispose()
 
 
+LATE = click("late", HOUR + 3 * MINUTE).later(received_after=timedelta(hours=2))
+
+
+def count_and_close(bench: Both, ordinary: list[Sent]) -> int:
+    """Live has counted these records of the hour and closed it. The offset behind them."""
+    end = len(ordinary)
+    bench.write_live(ordinary, offsets={0: end})
+    close_before(bench.engine, WINDOWS_QUERY, HOUR + 75 * MINUTE)
+    return end
+
+
 @pytest.mark.feature("S0-12")
 def test_an_hour_waits_until_live_has_read_what_gold_published_of_it(both: Both) -> None:
     # Regression: a late event that gold had first, because live was down, made the hour red for good.
-    late = click("late", HOUR + 3 * MINUTE).later(received_after=timedelta(hours=2))
     ordinary = mixed(21, 20)
-    end = len(ordinary)
-    both.write_live(ordinary, offsets={0: end})
-    close_before(both.engine, WINDOWS_QUERY, HOUR + 75 * MINUTE)
+    end = count_and_close(both, ordinary)
     both.land(ordinary)
     both.publish_hour()
     [due] = both.due()
     note_comparison(both.engine, due, {"ok": True}, HOUR)
 
-    both.land([late], first_offset=end)
+    both.land([LATE], first_offset=end)
     both.publish_hour()
     assert both.due() == [], "live has not read it"
-    both.write_live(ordinary, [(late, "late", end)], batch_id=1, offsets={0: end + 1})
+    both.write_live(ordinary, [(LATE, "late", end)], batch_id=1, offsets={0: end + 1})
     [due] = both.due()
     assert both.compare(due).ok
 
@@ -260,12 +269,9 @@ def test_an_hour_waits_until_live_has_read_what_gold_published_of_it(both: Both)
 @pytest.mark.feature("S0-12")
 def test_what_live_left_out_since_the_publication_is_not_looked_for_in_it(both: Both) -> None:
     # Regression: live has its ledger's row within seconds, gold the event after a minute; a comparison between the two was red.
-    late = click("late", HOUR + 3 * MINUTE).later(received_after=timedelta(hours=2))
     ordinary = mixed(22, 20)
-    end = len(ordinary)
-    both.write_live(ordinary, offsets={0: end})
-    close_before(both.engine, WINDOWS_QUERY, HOUR + 75 * MINUTE)
-    both.write_live(ordinary, [(late, "late", end)], batch_id=1, offsets={0: end + 1})
+    end = count_and_close(both, ordinary)
+    both.write_live(ordinary, [(LATE, "late", end)], batch_id=1, offsets={0: end + 1})
     both.land(ordinary)
     both.publish_hour()
     [due] = both.due()
@@ -273,7 +279,7 @@ def test_what_live_left_out_since_the_publication_is_not_looked_for_in_it(both: 
     assert both.compare(due).ok
     [offence] = both.compare(replace(due, landed={TOPIC: {0: end}})).ledger_offences
     assert offence == f"{TOPIC}/0/{end} is in the ledger and nowhere in silver"
-    both.land([late], first_offset=end)
+    both.land([LATE], first_offset=end)
     both.publish_hour()
     assert both.compare(due, then).ok, "gold of the moment in which it was due"
     assert not both.compare(due).ok

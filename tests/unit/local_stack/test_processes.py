@@ -8,7 +8,7 @@ from local_stack.settings import StackSettings
 
 
 def test_what_a_killed_driver_left_in_its_scratch_is_gone_at_its_next_start_and_no_others(tmp_path: Path) -> None:
-    # Regression: it stayed for ever, on the file system of bronze and Kafka, 60 MB for each kill.
+    # Regression: it stayed for ever, on the file system of bronze and Kafka, up to 60 MB for each kill.
     settings = StackSettings(home=tmp_path / "a home", port_offset=200)
     (settings.home / "postgres").mkdir(parents=True)
     (settings.home / "postgres" / "password").write_text("secret")
