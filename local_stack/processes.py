@@ -209,7 +209,7 @@ def _dagster(settings: StackSettings) -> list[ProcessSpec]:
 
 
 def _driver(settings: StackSettings, stack: Mapping[str, str], name: str, niceness: int) -> ProcessSpec:
-    """A driver of Spark. A killed one leaves its scratch behind, 60 MB of libraries and state: each has its own, empty at its start."""
+    """A driver of Spark. A killed one leaves its scratch behind, up to 60 MB: each has a folder of its own, empty at its start."""
     scratch = Path(stack["TIDEMARK_STREAMING_SCRATCH_DIR"]) / f"tidemark-{name}-{settings.port_offset}"
     return ProcessSpec(
         name,

@@ -44,7 +44,7 @@ class OrchestrationSettings(BaseSettings):
     stalled_stream_seconds: int = Field(
         default=120,
         ge=30,
-        description="A stream for which records wait, and have got no further for longer, raises an alert.",
+        description="A stream whose records wait, and get no further for longer, raises an alert.",
     )
     kept_builds: int = Field(
         default=5, ge=1, description="Build folders that are kept for a look; the newest serve the dbt docs."

@@ -1,4 +1,4 @@
-"""Watches what runs continuously: a stale heartbeat raises one alert, and records that wait while no batch ends raise another.
+"""Watches what runs continuously: a stale heartbeat raises one alert, and records that get no further raise another.
 
 A driver beats by a thread of its own, so that one which hangs is heard as before: what tells is that it does not get on. A member of
 a consumer group tells of all of it, so that a partition that nobody reads is seen.
@@ -51,7 +51,7 @@ def find_silence(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> s
 
 
 def find_stall(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> str | None:
-    """What to tell of a stream for which records wait, and have got no further for longer; None for all others."""
+    """What to tell of a stream whose records wait and got no further for longer; None for all others."""
     waits_since = heartbeat.details.get("waits_since")
     if waits_since is None:
         return None
