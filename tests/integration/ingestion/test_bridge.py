@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
+from ingestion.bridge.inlet import KafkaInlet
 from ingestion.bridge.left_behind import count_left_behind, describe_left_behind
 from ingestion.contracts.topics import (
     DEAD_LETTER_TOPIC,
@@ -135,6 +136,38 @@ def is_told(bootstrap: str, topic: str, group: str) -> bool:
         count_left_behind(bootstrap, topic, group)
         return True
     return False
+
+
+@pytest.mark.feature("S4-2")
+def test_a_marker_of_a_transaction_is_no_record_that_waits(
+    kafka_bootstrap: str, storage_settings: StorageSettings
+) -> None:
+    # Regression: behind a client with transactions the group lagged for good: `settle` never ended, and an alert was raised.
+    settings = storage_settings.model_copy(update={"kafka_bootstrap_servers": kafka_bootstrap})
+    topic, group = (f"{name}-{uuid4().hex[:8]}" for name in ("downloads", "group"))
+    create_topics(kafka_bootstrap, [TopicSpec(topic, partitions=2)])
+    producer = Producer({"bootstrap.servers": kafka_bootstrap, "transactional.id": topic})
+    producer.init_transactions(60)
+    for values, end in (("abc", producer.commit_transaction), ("xy", producer.abort_transaction)):
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic, value, partition=0)
+        producer.flush(30)
+        end(30)
+    inlet = KafkaInlet(kafka_bootstrap, topic, group)
+    seen: list[bytes] = []
+
+    def has_moved_all() -> bool:
+        records = inlet.read()
+        seen.extend(record.value for record in records)
+        inlet.commit(records)
+        return not count_unmoved(settings, read_inlet(settings, topic, group))
+
+    try:
+        wait_until(has_moved_all, "nothing to wait", 60)
+    finally:
+        inlet.close()
+    assert seen == [b"a", b"b", b"c"], "and what was aborted is not there"
 
 
 @pytest.mark.feature("S0-4")
