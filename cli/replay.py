@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,7 +15,7 @@ from cli.outcomes import EXIT_BAD, EXIT_TIMEOUT, EXIT_USAGE, exit_codes
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from storage.control.replays import PlannedDay, Replay, ReplayRange
+    from storage.control.replays import PlannedDay, Replay, ReplayDay, ReplayRange
     from storage.settings import StorageSettings
 
 POLL_SECONDS = 1.0
@@ -123,9 +123,10 @@ def request_and_follow(
     from platform_assets.settings import OrchestrationSettings
     from storage.control import replays
 
+    max_rows = OrchestrationSettings().max_rows_per_late_run
     with console.status("counting bronze's records…"):
-        days = find_days(settings, engine, wanted)
-    runs = len(cut_days(days, OrchestrationSettings().max_rows_per_late_run)) if days else 0
+        days = find_days(settings, engine, wanted, max_rows)
+    runs = len(cut_days(days, max_rows)) if days else 0
     print_days(console, days, runs)
     if dry_run or not days:
         if as_json:
@@ -152,12 +153,12 @@ def follow(console: Console, engine: "Engine", replay_id: int, timeout: float) -
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("days"),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
     )
     deadline = time.monotonic() + timeout
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"replay {replay_id}", total=None)
+        task = bar.add_task(f"replay {replay_id}", total=None, unit="days")
         try:
             while True:
                 found = replays.find(engine, replay_id)
@@ -165,10 +166,11 @@ def follow(console: Console, engine: "Engine", replay_id: int, timeout: float) -
                     return
                 blocked = [day for day in found.open_days if day.blocked_by]
                 text = f"replay {replay_id}" + (
-                    f", {blocked[0].day} stopped by {blocked[0].blocked_by}" if blocked else ""
+                    f", {_span(blocked[0])} stopped by {blocked[0].blocked_by}" if blocked else ""
                 )
-                done = len(found.days) - len(found.open_days)
-                bar.update(task, total=len(found.days), completed=done, description=text)
+                done, count = len(found.days) - len(found.open_days), len(found.days)
+                unit = "days" if count == found.day_counts[1] else "parts of days"
+                bar.update(task, total=count, completed=done, description=text, unit=unit)
                 if found.state != "running" or time.monotonic() >= deadline:
                     return
                 time.sleep(POLL_SECONDS)
@@ -225,7 +227,7 @@ def list_replays(as_json: Json = False) -> None:
         return
     table = Table("replay", "state", "from", "to", "days", "publications", box=None, pad_edge=False)
     for item in found:
-        done = f"{len(item.days) - len(item.open_days)} of {len(item.days)}"
+        done = "{} of {}".format(*item.day_counts)
         first, last = f"{item.range.first_hour:%Y-%m-%d %H:00}", f"{item.range.end_hour:%Y-%m-%d %H:00}"
         table.add_row(str(item.replay_id), item.state, first, last, done, _numbers(item))
     Console().print(table)
@@ -249,21 +251,28 @@ def print_days(console: Console, days: "list[PlannedDay]", runs: int) -> None:
     if not days:
         console.print("Bronze holds no such records, and nothing of that range was published: nothing to rebuild.")
         return
-    hours, rows = sum(len(day.hours) for day in days), sum(day.row_count for day in days)
-    console.print(f"{len(days)} days, {hours} hours, {rows:,} records in bronze, {runs} runs:", highlight=False)
-    for day in days[:SHOWN_DAYS]:
-        console.print(f"  {day.day}  {len(day.hours):2} hours  {day.row_count:>12,} records", highlight=False)
-    if len(days) > SHOWN_DAYS:
-        console.print(f"  … and {len(days) - SHOWN_DAYS} more, to {days[-1].day}", highlight=False)
+    by_day: dict[date, list[PlannedDay]] = {}
+    for part in days:
+        by_day.setdefault(part.day, []).append(part)
+    hours, rows = sum(len(part.hours) for part in days), sum(part.row_count for part in days)
+    console.print(f"{len(by_day)} days, {hours} hours, {rows:,} records in bronze, {runs} runs:", highlight=False)
+    for day, parts in list(by_day.items())[:SHOWN_DAYS]:
+        hours, rows = sum(len(part.hours) for part in parts), sum(part.row_count for part in parts)
+        split = f" in {len(parts)} parts" if len(parts) > 1 else ""
+        console.print(f"  {day}  {hours:2} hours  {rows:>12,} records{split}", highlight=False)
+    if len(by_day) > SHOWN_DAYS:
+        console.print(f"  … and {len(by_day) - SHOWN_DAYS} more, to {days[-1].day}", highlight=False)
 
 
 def report(console: Console, found: "Replay", as_json: bool) -> None:
     """A replay in words, or as JSON."""
     if as_json:
         typer.echo(json.dumps(as_dict(found)))
-    done = len(found.days) - len(found.open_days)
-    text = f"Replay {found.replay_id} is {found.state}: {done} of {len(found.days)} days rebuilt"
-    changed = [day for day in found.days if day.publication_id is not None]
+    done, count = len(found.days) - len(found.open_days), len(found.days)
+    text = "Replay {} is {}: {} of {} days rebuilt".format(found.replay_id, found.state, *found.day_counts)
+    if count > found.day_counts[1]:
+        text += f" ({done} of {count} parts)"
+    changed = {day.day for day in found.days if day.publication_id is not None}
     if done:
         text += (
             f", {len(changed)} changed (publication {_numbers(found)})"
@@ -273,7 +282,7 @@ def report(console: Console, found: "Replay", as_json: bool) -> None:
     console.print(f"{text}.", highlight=False)
     for day in [day for day in found.open_days if day.blocked_by][:SHOWN_DAYS]:
         console.print(
-            f"  {day.day} was stopped by {day.blocked_by} ({day.attempts} attempts, run {day.last_run_id})",
+            f"  {_span(day)} was stopped by {day.blocked_by} ({day.attempts} attempts, run {day.last_run_id})",
             markup=False,
         )
 
@@ -290,9 +299,7 @@ def as_dict(found: "Replay") -> dict[str, Any]:
         "publications": list(found.publication_ids),
         "days": [
             {
-                "day": day.day.isoformat(),
-                "hours": len(day.hours),
-                "records": day.row_count,
+                **_planned(day),
                 "is_finished": day.finished_at is not None,
                 "publication": day.publication_id,
                 "attempts": day.attempts,
@@ -304,8 +311,17 @@ def as_dict(found: "Replay") -> dict[str, Any]:
     }
 
 
-def _planned(day: "PlannedDay") -> dict[str, Any]:
-    return {"day": day.day.isoformat(), "hours": len(day.hours), "records": day.row_count}
+def _planned(day: "PlannedDay | ReplayDay") -> dict[str, Any]:
+    return {
+        "day": day.day.isoformat(),
+        "first_hour": day.hours[0].isoformat(),
+        "hours": len(day.hours),
+        "records": day.row_count,
+    }
+
+
+def _span(day: "ReplayDay") -> str:
+    return f"{day.hours[0]:%Y-%m-%d %H:00} to {day.hours[-1]:%H:00}"
 
 
 def _numbers(found: "Replay") -> str:

@@ -6,8 +6,9 @@ The request and its progress are rows (`storage.control.replays`); the replay se
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import groupby
 
-from platform_assets.windows import HOUR, Window, cut_by_rows, near_day_ranges, parse_hours
+from platform_assets.windows import HOUR, Window, cut_by_rows, gather, near_day_ranges, parse_hours
 from storage.control.replays import MAX_ATTEMPTS, PlannedDay, Replay, ReplayDay, ReplayRange
 
 
@@ -55,27 +56,37 @@ def _parse_moment(text: str) -> datetime:
         ) from None
 
 
-def plan_days(wanted: ReplayRange, rows_by_hour: Mapping[datetime, int], known: Iterable[datetime]) -> list[PlannedDay]:
-    """The days to rebuild, ascending: hours of the range with records in bronze, or known to have been published."""
-    hours = sorted({*rows_by_hour, *known})
-    by_day: dict[date, list[datetime]] = {}
-    for hour in hours:
-        if wanted.first_hour <= hour < wanted.end_hour:
-            by_day.setdefault(hour.date(), []).append(hour)
-    return [
-        PlannedDay(day, tuple(items), sum(rows_by_hour.get(hour, 0) for hour in items)) for day, items in by_day.items()
-    ]
+def plan_days(
+    wanted: ReplayRange,
+    rows_by_hour: Mapping[datetime, int],
+    known: Iterable[datetime],
+    *,
+    max_rows: int | None = None,
+) -> list[PlannedDay]:
+    """What to rebuild, ascending: by day, the hours of the range with records in bronze, or known to have been published.
+
+    A day with more than `max_rows` records comes in parts that hold no more, or one hour.
+    """
+    hours = [hour for hour in sorted({*rows_by_hour, *known}) if wanted.first_hour <= hour < wanted.end_hour]
+    planned = []
+    for _, group in groupby(hours, key=datetime.date):
+        day_hours = list(group)
+        parts = [Window(tuple(day_hours))] if max_rows is None else cut_by_rows(day_hours, rows_by_hour, max_rows)
+        for part in parts:
+            row_count = sum(rows_by_hour.get(hour, 0) for hour in part.hours)
+            planned.append(PlannedDay(part.start.date(), part.hours, row_count))
+    return planned
 
 
 def cut_days(days: Sequence[PlannedDay] | Sequence[ReplayDay], max_rows: int) -> list[Window]:
-    """Windows of near days with at most `max_rows` records, except that each holds at least one day. Few: a run costs seconds."""
-    rows = {day.day: day.row_count for day in days}
-    groups = near_day_ranges([hour for day in days for hour in day.hours])
-    return [window for group in groups for window in cut_by_rows(group.hours, rows, max_rows)]
+    """Windows of near days (or parts) with at most `max_rows` records, except that each holds at least one. Few: a run costs seconds."""
+    by_first = {day.hours[0]: (day.hours, day.row_count) for day in days}
+    groups = near_day_ranges(list(by_first))
+    return [window for group in groups for window in gather((by_first[hour] for hour in group.hours), max_rows)]
 
 
 def next_windows(active: Iterable[Replay], *, now: datetime, max_rows: int, max_runs: int) -> list[ReplayWindow]:
-    """The runs to ask for: days that are due, those of the oldest replay first. A day that two replays ask for is built for each."""
+    """The runs to ask for: days (or parts) that are due, those of the oldest replay first. What two replays ask for is built for each."""
     windows: list[ReplayWindow] = []
     for replay in sorted(active, key=lambda item: item.replay_id):
         due = [day for day in replay.open_days if _is_due(day, now)]
@@ -85,9 +96,3 @@ def next_windows(active: Iterable[Replay], *, now: datetime, max_rows: int, max_
 
 def _is_due(day: ReplayDay, now: datetime) -> bool:
     return day.attempts < MAX_ATTEMPTS and (day.next_attempt_at is None or day.next_attempt_at <= now)
-
-
-def remaining(window: Window, days: set[date]) -> Window | None:
-    """The window without the days that are not named; None when nothing is left."""
-    hours = tuple(hour for hour in window.hours if hour.date() in days)
-    return Window(hours) if hours else None

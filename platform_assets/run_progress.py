@@ -7,7 +7,6 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from platform_assets.build import Outcome
-from platform_assets.replay import remaining
 from platform_assets.windows import Window
 from storage.control import replays
 from storage.control.hours import mark_failed
@@ -48,29 +47,31 @@ class DirtyHoursProgress:
 
 
 class ReplayProgress:
-    """For runs of a replay: a finished day is not built again, and nothing begins once the replay was cancelled."""
+    """For runs of a replay: what is finished is not built again, and nothing begins once the replay was cancelled."""
 
     def __init__(self, engine: Engine, replay_id: int, hours: Sequence[datetime], run_id: str) -> None:
         self._engine = engine
         self._replay_id = replay_id
-        self._days = sorted({hour.date() for hour in hours})
+        self._hours = hours
         self._run_id = run_id
 
     def begin(self, window: Window) -> Window | None:
-        """The window's days that are open."""
-        return remaining(window, replays.begin_days(self._engine, self._replay_id, window.days, self._run_id))
+        """The window's hours that are open."""
+        open_hours = replays.begin(self._engine, self._replay_id, window.hours, self._run_id)
+        hours = tuple(hour for hour in window.hours if hour in open_hours)
+        return Window(hours) if hours else None
 
     def finish(self, outcome: Outcome) -> None:
-        """Its days are finished."""
-        replays.finish_days(
+        """Its hours are finished."""
+        replays.finish(
             self._engine,
             self._replay_id,
-            outcome.plan.window.days,
+            outcome.plan.window.hours,
             publication_id=outcome.publication.publication_id if outcome.publication else None,
             bronze_version=outcome.plan.bronze_version,
             run_id=self._run_id,
         )
 
     def fail(self, blocked_by: str) -> None:
-        """The run's open days wait for their next attempt. Hours that are dirty besides keep their own state."""
-        replays.fail_days(self._engine, self._replay_id, self._days, blocked_by, datetime.now(UTC))
+        """What of the run is open waits for its next attempt. Hours that are dirty besides keep their own state."""
+        replays.fail(self._engine, self._replay_id, self._hours, blocked_by, datetime.now(UTC))

@@ -1,11 +1,15 @@
 """Schedules: the nightly reconciliation of yesterday, housekeeping of every store, and the daily run of the checker."""
 
+from typing import Any
+
 import dagster as dg
 
 from platform_assets.assets.bronze_compaction import COMPACTION, due_dates
+from platform_assets.cutting import cut_hours
 from platform_assets.jobs import rebuild_days
 from platform_assets.resources.spark import SparkResource
 from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.windows import HOUR_FORMAT, Window, hours_of_days
 
 retain_publications = dg.define_asset_job(
     "retain_publications",
@@ -51,16 +55,33 @@ verify_invariants = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Recomputes yesterday from bronze, compares it cell by cell with what is published, then promotes a difference.",
 )
-def nightly_reconciliation(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """A bounded backfill: one day, compared before it is promoted."""
+def nightly_reconciliation(
+    context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """A bounded backfill: one day, compared before it is promoted. A day with many records is several runs, between which others build."""
     from datetime import timedelta
 
-    yesterday = f"{context.scheduled_execution_time - timedelta(days=1):%Y-%m-%d}"
-    config = {"ops": {"publish_hours": {"config": {"cause": "replay", "compare_first": True}}}}
+    from storage.bronze import latest_version
+
+    if latest_version(warehouse.storage) is None:
+        return dg.SkipReason("There is no bronze table yet.")
+    yesterday = (context.scheduled_execution_time - timedelta(days=1)).date()
+    hours = hours_of_days(yesterday, yesterday)
+    # It is built twice, to be compared and to be published.
+    max_rows = warehouse.orchestration.max_rows_per_late_run // 2
+    windows = cut_hours(warehouse.storage, warehouse.engine, hours, max_rows, may_grow=False)
+    return [_compare(window, is_whole=len(windows) == 1) for window in windows]
+
+
+def _compare(window: Window, *, is_whole: bool) -> dg.RunRequest:
+    day = f"{window.start:%Y-%m-%d}"
+    config: dict[str, Any] = {"cause": "replay", "compare_first": True}
+    if not is_whole:
+        config["hours"] = [f"{hour:{HOUR_FORMAT}}" for hour in window.hours]
     return dg.RunRequest(
-        run_key=yesterday,
-        partition_key=yesterday,
-        run_config=config,
+        run_key=day if is_whole else f"{window.start:%Y-%m-%dT%H}",
+        partition_key=day,
+        run_config={"ops": {"publish_hours": {"config": config}}},
         tags={"tidemark/lane": "reconciliation", "dagster/priority": "0"},
     )
 

@@ -30,10 +30,14 @@ class OrchestrationSettings(BaseSettings):
     dbt_executable: str = Field(default="", description="The dbt command. Empty: the one beside the interpreter.")
     docs_dir: Path = Field(default=Path(".tidemark/dbt_docs"), description="Where generated dbt docs are served from.")
     max_rows_per_build: int = Field(
-        default=1_500_000, ge=1_000, description="Bronze rows one build may hold; a wider window is cut into several."
+        default=1_500_000,
+        ge=1_000,
+        description="Rows of one build of a plan, a scratch, or a run over partitions.",
     )
     max_rows_per_late_run: int = Field(
-        default=400_000, ge=1_000, description="Rows of one late or import run, so that arrivals wait 20 s at most."
+        default=400_000,
+        ge=1_000,
+        description="Rows of one run of late events, an import or a replay, so that arrivals wait some 20 s at most; an hour is never cut.",
     )
     max_runs_per_tick: int = Field(
         default=4, ge=1, le=50, description="Range runs that one tick of a sensor may request."

@@ -1,6 +1,6 @@
 """Pure planning of windows: which hours go into which run and which build. Values in, values out; no I/O, no Dagster."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -8,6 +8,8 @@ HOUR = timedelta(hours=1)
 HOUR_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MAX_GAP = timedelta(days=31)
 ATTEMPTS_TOGETHER = 2
+# A build is told its hours in one variable of its environment, which holds 5,400 of them.
+MAX_HOURS = 4_000
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,36 @@ def apart(attempts: Mapping[datetime, int]) -> tuple[list[datetime], list[Window
     return together, [Window((hour,)) for hour in sorted(attempts.keys() - set(together))]
 
 
-def cut_by_rows(hours: Sequence[datetime], rows_by_day: Mapping[date, int], max_rows: int) -> list[Window]:
-    """Windows of whole days (a day is never split) whose rows stay within `max_rows`, except that each holds at least one day."""
+def gather(pieces: Iterable[tuple[Sequence[datetime], int]], max_rows: int) -> list[Window]:
+    """Windows of neighbouring pieces, each some hours and their rows: at most `max_rows` and MAX_HOURS, or one piece that has more."""
     windows: list[Window] = []
     current: list[datetime] = []
-    rows = 0
-    for day, day_hours in _by_day(hours).items():
-        day_rows = rows_by_day.get(day, 0)
-        if current and rows + day_rows > max_rows:
+    held = 0
+    for hours, rows in pieces:
+        if current and (held + rows > max_rows or len(current) + len(hours) > MAX_HOURS):
             windows.append(Window(tuple(current)))
-            current, rows = [], 0
-        current += day_hours
-        rows += day_rows
+            current, held = [], 0
+        current += hours
+        held += rows
     if current:
         windows.append(Window(tuple(current)))
     return windows
+
+
+def cut_by_rows(hours: Sequence[datetime], rows: Mapping[datetime, int], max_rows: int) -> list[Window]:
+    """Windows of at most `max_rows` and MAX_HOURS, except for one hour that has more. A day is split only where it has more itself."""
+    return gather(_pieces(hours, rows, max_rows), max_rows)
+
+
+def _pieces(
+    hours: Sequence[datetime], rows: Mapping[datetime, int], max_rows: int
+) -> Iterator[tuple[list[datetime], int]]:
+    for day_hours in _by_day(hours).values():
+        day_rows = sum(rows.get(hour, 0) for hour in day_hours)
+        if day_rows <= max_rows:
+            yield day_hours, day_rows
+        else:
+            yield from (([hour], rows.get(hour, 0)) for hour in day_hours)
 
 
 def near_day_ranges(hours: Sequence[datetime], max_gap: timedelta = MAX_GAP) -> list[Window]:

@@ -112,10 +112,14 @@ def highest_offsets(settings: StorageSettings, version: int) -> dict[str, dict[s
 
 
 def row_counts_by_date(settings: StorageSettings, version: int | None = None) -> dict[date, int]:
-    """Rows per event_date from file statistics alone: good for planning, not a ledger."""
+    """Rows per event_date from file statistics alone: good for planning, not a ledger. Empty while there is no table."""
     from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
 
-    table = DeltaTable(settings.bronze_uri, version=version, storage_options=delta_options(settings))
+    try:
+        table = DeltaTable(settings.bronze_uri, version=version, storage_options=delta_options(settings))
+    except TableNotFoundError:
+        return {}
     counts: dict[date, int] = {}
     actions = table.get_add_actions(flatten=True)
     names = actions.schema.names

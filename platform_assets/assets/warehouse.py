@@ -17,16 +17,18 @@ from platform_assets.arrivals import cause_of
 from platform_assets.build import Builder, Outcome
 from platform_assets.code_version import read_code_version
 from platform_assets.column_metadata import ColumnMetadataFile
+from platform_assets.cutting import cut_hours
 from platform_assets.dbt_run import BuildFailedError, DbtRunner, failure_metadata
 from platform_assets.dbt_translator import OWNERS, DefinitionTranslator, merge_published
+from platform_assets.growth import GROWING_CAUSES
 from platform_assets.partitions import DAYS
-from platform_assets.reconciliation import reconcile
+from platform_assets.reconciliation import Reconciliation
 from platform_assets.reporting import has_partitions, materialize
 from platform_assets.resources.dbt import OfflineDbtCliResource
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.run_progress import DirtyHoursProgress, ReplayProgress, RunProgress
 from platform_assets.settings import BUILDS_POOL, OrchestrationSettings
-from platform_assets.windows import Window, cut_by_rows, hours_of_days, parse_hours
+from platform_assets.windows import Window, hours_of_days, parse_hours
 from storage.control.hours import list_dirty
 from storage.tables import load_table_specs
 
@@ -51,9 +53,9 @@ PUBLICATION_COLUMNS = dg.TableSchema(
 
 
 class PublishConfig(dg.Config):
-    """What to build. Empty `hours`: every hour of the partition's days. Empty `cause`: the dirty hours' own, else replay.
+    """What to build. Empty `cause`: the dirty hours' own, else replay. `replay_id`: the replay that asked for the hours; 0 for none.
 
-    `replay_id`: the replay that asked for the hours; 0 for none.
+    `hours` are built together. Empty: every hour of the partition's days, in as many builds as their rows need.
     """
 
     hours: list[str] = Field(default_factory=list)
@@ -118,16 +120,21 @@ def publish_hours(
     hours = _requested_hours(context, config)
     cause = config.cause or cause_of([dirty for dirty in list_dirty(warehouse.engine) if dirty.hour in set(hours)])
     progress = _progress(context, config, warehouse, hours)
+    comparison = (
+        Reconciliation(warehouse.storage, warehouse.engine, context.run_id, context.log)
+        if config.compare_first
+        else None
+    )
     outcomes: list[Outcome] = []
     try:
-        for window in _windows(warehouse, hours):
+        for window in _windows(config, warehouse, hours, cause):
             wanted = progress.begin(window)
             if wanted is None:
                 continue
             context.log.info(
                 f"{cause}: {len(wanted.hours)} hours from {wanted.start:%Y-%m-%d %H:%M} to {wanted.end:%Y-%m-%d %H:%M}"
             )
-            outcomes.append(_publish(context, config, dbt, warehouse, wanted, cause))
+            outcomes.append(_publish(context, dbt, warehouse, wanted, cause, comparison))
             progress.finish(outcomes[-1])
     except BuildFailedError as error:
         progress.fail(error.blocked_by)
@@ -157,11 +164,11 @@ def _progress(
 
 def _publish(
     context: dg.AssetExecutionContext,
-    config: PublishConfig,
     dbt: OfflineDbtCliResource,
     warehouse: WarehouseResource,
     window: Window,
     cause: str,
+    comparison: Reconciliation | None,
 ) -> Outcome:
     code_version = read_code_version()
     columns = ColumnMetadataFile(warehouse.storage.builds_dir, code_version)
@@ -174,9 +181,9 @@ def _publish(
         code_version=code_version,
         kept_builds=warehouse.orchestration.kept_builds,
     )
-    if config.compare_first:
-        reconcile(warehouse.storage, warehouse.engine, builder, window, context.run_id, context.log)
-    outcome = builder.publish(window, cause=cause, run_id=context.run_id, whole=config.compare_first)
+    if comparison:
+        comparison.compare(builder, window)
+    outcome = builder.publish(window, cause=cause, run_id=context.run_id, whole=comparison is not None)
     outcome = replace(outcome, events=runner.describe(outcome.events))
     if outcome.plan.cutoffs:
         context.log.info(f"{len(outcome.plan.cutoffs)} of the hours grew: only what arrived was read")
@@ -204,12 +211,14 @@ def _requested_hours(context: dg.AssetExecutionContext, config: PublishConfig) -
     return hours or whole
 
 
-def _windows(warehouse: WarehouseResource, hours: tuple[datetime, ...]) -> list[Window]:
-    from storage.bronze import row_counts_by_date
-
-    if len({hour.date() for hour in hours}) == 1:
-        return [Window(hours)]
-    return cut_by_rows(hours, row_counts_by_date(warehouse.storage), warehouse.orchestration.max_rows_per_build)
+def _windows(
+    config: PublishConfig, warehouse: WarehouseResource, hours: tuple[datetime, ...], cause: str
+) -> list[Window]:
+    if config.hours or config.replay_id:
+        return [Window(hours)]  # whoever named them has cut them, and a part of a replay is built whole
+    may_grow = cause in GROWING_CAUSES and not config.compare_first
+    max_rows = warehouse.orchestration.max_rows_per_build
+    return cut_hours(warehouse.storage, warehouse.engine, hours, max_rows, may_grow=may_grow)
 
 
 def _is_check(event: Any) -> bool:

@@ -5,14 +5,15 @@ a run of it has still to publish, so what stays dirty is asked for again; while 
 one is requested already, and waits for its turn in the pool of builds.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from platform_assets.arrivals import cause_of, due_hours, feed_new_commits
 from platform_assets.assets.warehouse import PUBLISHED_TAG
+from platform_assets.cutting import weigh_hours
 from platform_assets.dbt_translator import BRONZE_EVENTS
 from platform_assets.jobs import publish_dirty_hours
 from platform_assets.partitions import is_partition
@@ -42,9 +43,7 @@ def bronze_arrivals_sensor(context: dg.SensorEvaluationContext, warehouse: Wareh
     if arrival.version is not None and context.cursor != str(arrival.version):
         observations.append(_observe_bronze(warehouse, arrival.version))
     hours = [hour for hour in due_hours(warehouse.engine, now) if is_current(hour.hour, now)]
-    together, alone = apart({item.hour: item.attempts for item in hours})
-    windows = [*([Window(tuple(together))] if together else []), *alone]
-    return _request(context, ARRIVALS, hours, windows, arrival.version, observations)
+    return _request(context, ARRIVALS, hours, lambda: _arrival_windows(hours), arrival.version, observations)
 
 
 @dg.sensor(
@@ -58,26 +57,36 @@ def late_arrivals_sensor(context: dg.SensorEvaluationContext, warehouse: Warehou
     now = datetime.now(UTC)
     arrival = feed_new_commits(warehouse.storage, warehouse.engine, now)
     hours = [hour for hour in due_hours(warehouse.engine, now) if not is_current(hour.hour, now)]
-    windows = plan_late_windows(warehouse, hours) if hours else []
-    return _request(context, LATE, hours, windows[: warehouse.orchestration.max_runs_per_tick], arrival.version, [])
+    at_once = warehouse.orchestration.max_runs_per_tick
+    return _request(
+        context, LATE, hours, lambda: plan_late_windows(warehouse, hours)[:at_once], arrival.version, observations=[]
+    )
+
+
+def _arrival_windows(hours: list[DirtyHour]) -> list[Window]:
+    together, alone = apart({item.hour: item.attempts for item in hours})
+    return [*([Window(tuple(together))] if together else []), *alone]
 
 
 def plan_late_windows(warehouse: WarehouseResource, hours: list[DirtyHour]) -> list[Window]:
-    """Windows of days near each other within the row limit, oldest first; hours that failed again and again come last, each by itself."""
-    from storage.bronze import row_counts_by_date
+    """Windows of days near each other within the row limit; hours that failed again and again are alone.
 
-    rows: dict[date, int] = row_counts_by_date(warehouse.storage)
+    What has waited longest comes first: a tick asks for some of them only, and hours that late events come to all the time would else be
+    the first ones every time.
+    """
     limit = warehouse.orchestration.max_rows_per_late_run
     together, alone = apart({item.hour: item.attempts for item in hours})
-    groups = near_day_ranges(together)
-    return [*(window for group in groups for window in cut_by_rows(group.hours, rows, limit)), *alone]
+    rows = weigh_hours(warehouse.storage, warehouse.engine, together, limit, may_grow=True)
+    cut = (window for group in near_day_ranges(together) for window in cut_by_rows(group.hours, rows, limit))
+    touched = {item.hour: item.touched_at for item in hours}
+    return sorted([*cut, *alone], key=lambda window: min(touched[hour] for hour in window.hours))
 
 
 def _request(
     context: dg.SensorEvaluationContext,
     lane: str,
     hours: list[DirtyHour],
-    windows: Iterable[Window],
+    plan: Callable[[], Iterable[Window]],
     version: int | None,
     observations: list[dg.AssetObservation],
 ) -> dg.SensorResult:
@@ -90,7 +99,7 @@ def _request(
         reason = f"{len(hours)} dirty hours wait for run {building[0].run_id} of this lane."
         return dg.SensorResult(skip_reason=reason, cursor=cursor, asset_events=observations)
     by_hour = {item.hour: item for item in hours}
-    requests = [_run_request(lane, window, cause_of([by_hour[hour] for hour in window.hours])) for window in windows]
+    requests = [_run_request(lane, window, cause_of([by_hour[hour] for hour in window.hours])) for window in plan()]
     return dg.SensorResult(run_requests=requests, cursor=cursor, asset_events=observations)
 
 

@@ -1,7 +1,7 @@
 """Requested replays and their days: what is to be rebuilt though nothing arrived, and how far that got.
 
-A day is finished when a run has published it (or found it equal) and says so; a run that dies leaves its days open, so that they are asked
-for again. What a run builds and when is decided elsewhere (`platform_assets`).
+A day (or each part of one that holds many records) is finished when a run has published it, or found it equal, and says so; a run that
+dies leaves its days open, so that they are asked for again. What a run builds and when is decided elsewhere (`platform_assets`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ class ReplayRange:
 
 @dataclass(frozen=True)
 class PlannedDay:
-    """The hours of one UTC day to rebuild, and the bronze records in them."""
+    """Hours of one UTC day to rebuild together, and the bronze records in them. A day with many records comes in parts."""
 
     day: date
     hours: tuple[datetime, ...]
@@ -45,7 +45,7 @@ class PlannedDay:
 
 @dataclass(frozen=True)
 class ReplayDay:
-    """A day of a replay and what became of it. `publication_id` is None on a finished day that equals what was published."""
+    """A day of a replay, or part of one, and what became of it. `publication_id` is None where it is finished and nothing differed."""
 
     replay_id: int
     day: date
@@ -85,6 +85,12 @@ class Replay:
         return tuple(day for day in self.days if day.finished_at is None)
 
     @property
+    def day_counts(self) -> tuple[int, int]:
+        """Days that are rebuilt whole, and all of them."""
+        every = {day.day for day in self.days}
+        return len(every - {day.day for day in self.open_days}), len(every)
+
+    @property
     def publication_ids(self) -> tuple[int, ...]:
         """What it has published, ascending: nothing with unchanged code and input."""
         return tuple(sorted({day.publication_id for day in self.days if day.publication_id is not None}))
@@ -110,6 +116,7 @@ def request(engine: Engine, wanted: ReplayRange, days: Sequence[PlannedDay]) -> 
             {
                 "replay_id": replay_id,
                 "day": day.day,
+                "first_hour_of_day": day.hours[0].hour,
                 "hours": [hour.hour for hour in day.hours],
                 "row_count": day.row_count,
             }
@@ -143,7 +150,11 @@ def _read(engine: Engine, condition: sa.ColumnElement[bool]) -> list[Replay]:
         heads = connection.execute(sa.select(replays).where(condition).order_by(replays.c.replay_id.desc())).all()
         wanted = replay_days.c.replay_id.in_([head.replay_id for head in heads])
         rows = (
-            connection.execute(sa.select(replay_days).where(wanted).order_by(replay_days.c.day)).all() if heads else []
+            connection.execute(
+                sa.select(replay_days).where(wanted).order_by(replay_days.c.day, replay_days.c.first_hour_of_day)
+            ).all()
+            if heads
+            else []
         )
     by_replay: dict[int, list[ReplayDay]] = {}
     for row in rows:
@@ -151,7 +162,7 @@ def _read(engine: Engine, condition: sa.ColumnElement[bool]) -> list[Replay]:
             ReplayDay(
                 replay_id=row.replay_id,
                 day=row.day,
-                hours=tuple(datetime(row.day.year, row.day.month, row.day.day, hour, tzinfo=UTC) for hour in row.hours),
+                hours=_hours(row.day, row.hours),
                 row_count=row.row_count,
                 attempts=row.attempts,
                 next_attempt_at=row.next_attempt_at,
@@ -174,32 +185,32 @@ def _read(engine: Engine, condition: sa.ColumnElement[bool]) -> list[Replay]:
     ]
 
 
-def begin_days(engine: Engine, replay_id: int, days: Iterable[date], run_id: str) -> set[date]:
-    """Those of the days that are still to rebuild, each with one more attempt; none when the replay was cancelled or is over."""
+def begin(engine: Engine, replay_id: int, hours: Iterable[datetime], run_id: str) -> set[datetime]:
+    """Those of the hours that are still to rebuild, their days (or parts) with one more attempt; none of a replay that is over."""
     active = sa.select(replays.c.replay_id).where(replays.c.replay_id == replay_id, IS_ACTIVE)
     statement = (
         sa.update(replay_days)
-        .where(_these(replay_id, days), IS_OPEN, replay_days.c.replay_id.in_(active))
+        .where(_holding(replay_id, hours), IS_OPEN, replay_days.c.replay_id.in_(active))
         .values(attempts=replay_days.c.attempts + 1, last_run_id=run_id)
-        .returning(replay_days.c.day)
+        .returning(replay_days.c.day, replay_days.c.hours)
     )
     with engine.begin() as connection:
-        return set(connection.execute(statement).scalars())
+        return {hour for row in connection.execute(statement) for hour in _hours(row.day, row.hours)}
 
 
-def finish_days(
+def finish(
     engine: Engine,
     replay_id: int,
-    days: Iterable[date],
+    hours: Iterable[datetime],
     *,
     publication_id: int | None,
     bronze_version: int,
     run_id: str,
 ) -> None:
-    """Notes that the days are rebuilt; the replay ends with its last one. Idempotent: a finished day stays as it is."""
+    """Notes that the hours are rebuilt; the replay ends with its last ones. Idempotent: what is finished stays as it is."""
     statement = (
         sa.update(replay_days)
-        .where(_these(replay_id, days), IS_OPEN)
+        .where(_holding(replay_id, hours), IS_OPEN)
         .values(
             finished_at=sa.func.now(),
             publication_id=publication_id,
@@ -214,19 +225,19 @@ def finish_days(
         _close_if_over(connection, replay_id)
 
 
-def fail_days(engine: Engine, replay_id: int, days: Iterable[date], blocked_by: str, now: datetime) -> None:
-    """Names what stopped the days and when they are tried again: after 15 s, doubled each time, at most 15 min, eight times."""
+def fail(engine: Engine, replay_id: int, hours: Iterable[datetime], blocked_by: str, now: datetime) -> None:
+    """Names what stopped the hours and when they are tried again: after 15 s, doubled each time, at most 15 min, eight times."""
     with engine.begin() as connection:
         rows = connection.execute(
-            sa.select(replay_days.c.day, replay_days.c.attempts)
-            .where(_these(replay_id, days), IS_OPEN)
+            sa.select(replay_days.c.day, replay_days.c.first_hour_of_day, replay_days.c.attempts)
+            .where(_holding(replay_id, hours), IS_OPEN)
             .with_for_update()
         ).all()
         for row in rows:
             wait: timedelta = min(BACK_OFF_FIRST * 2 ** max(row.attempts - 1, 0), BACK_OFF_LONGEST)
             connection.execute(
                 sa.update(replay_days)
-                .where(_these(replay_id, [row.day]))
+                .where(_holding(replay_id, _hours(row.day, [row.first_hour_of_day])))
                 .values(blocked_by=blocked_by, next_attempt_at=now + wait)
             )
         _close_if_over(connection, replay_id)
@@ -270,8 +281,26 @@ def resume(engine: Engine, replay_id: int) -> bool:
         ) from error
 
 
-def _these(replay_id: int, days: Iterable[date]) -> sa.ColumnElement[bool]:
-    return sa.and_(replay_days.c.replay_id == replay_id, replay_days.c.day.in_(list(days)))
+def _holding(replay_id: int, hours: Iterable[datetime]) -> sa.ColumnElement[bool]:
+    """The days, or parts of them, that begin with one of the hours: a run holds them whole."""
+    given = list(hours)
+    # As arrays: PostgreSQL nests a list of pairs, too deep for a year of hours.
+    firsts = (
+        sa.func.unnest(
+            sa.cast([hour.date() for hour in given], sa.ARRAY(sa.Date)),
+            sa.cast([hour.hour for hour in given], sa.ARRAY(sa.SmallInteger)),
+        )
+        .table_valued("day", "hour")
+        .render_derived()
+    )
+    beginning = sa.tuple_(replay_days.c.day, replay_days.c.first_hour_of_day).in_(
+        sa.select(firsts.c.day, firsts.c.hour)
+    )
+    return sa.and_(replay_days.c.replay_id == replay_id, beginning)
+
+
+def _hours(day: date, numbers: Iterable[int]) -> tuple[datetime, ...]:
+    return tuple(datetime(day.year, day.month, day.day, number, tzinfo=UTC) for number in numbers)
 
 
 def _close_if_over(connection: Connection, replay_id: int) -> None:

@@ -199,6 +199,12 @@ replay_days = sa.Table(
     metadata,
     sa.Column("replay_id", sa.BigInteger, sa.ForeignKey(replays.c.replay_id, ondelete="cascade"), primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
+    sa.Column(
+        "first_hour_of_day",
+        sa.SmallInteger,
+        primary_key=True,
+        comment="0 to 23; a day with many records is several rows",
+    ),
     sa.Column("hours", sa.ARRAY(sa.SmallInteger), nullable=False, comment="UTC hours of the day to rebuild, 0 to 23"),
     sa.Column("row_count", sa.BigInteger, nullable=False, comment="bronze records in them when it was planned"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="builds that began"),

@@ -92,12 +92,12 @@ def test_a_replay_goes_on_after_its_daemon_and_its_runs_are_killed(running_stack
         return found
 
     wait_until(lambda: any(day["is_finished"] for day in state()["days"]), 240, "the first days are rebuilt", 1)  # type: ignore[attr-defined]
-    finished = {day["day"]: day["run_id"] for day in state()["days"] if day["is_finished"]}  # type: ignore[attr-defined]
+    finished = {day["first_hour"]: day["run_id"] for day in state()["days"] if day["is_finished"]}  # type: ignore[attr-defined]
     kill_service("daemon", stack.processes()["daemon"]["pid"])
     started = time.monotonic()
     wait_until(lambda: state()["state"] == "done", 300, "the replay is done", 1)
     print(f"done {time.monotonic() - started:.0f} s after the second kill")
-    runs = {day["day"]: day["run_id"] for day in state()["days"]}  # type: ignore[attr-defined]
+    runs = {day["first_hour"]: day["run_id"] for day in state()["days"]}  # type: ignore[attr-defined]
     assert {day: runs[day] for day in finished} == finished, "a finished day is not rebuilt"
     assert content(stack, start, end) == before
     assert stack.publications_after(newest) == []

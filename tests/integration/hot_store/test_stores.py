@@ -17,6 +17,7 @@ from storage.hot_store.settings import HotStoreSettings
 from storage.hot_store.store import HotStore
 from storage.settings import StorageSettings
 from tests.fixtures.hot_events import hot_event
+from tests.fixtures.revisions import downgrade_below
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -288,18 +289,11 @@ def test_every_list_is_read_from_an_index(storage_settings: StorageSettings) -> 
 
 
 def test_the_migration_goes_down_and_up_again(storage_settings: StorageSettings) -> None:
-    from alembic import command
-    from alembic.config import Config
-
     from storage.control import migrate
-    from storage.control.engine import MIGRATIONS_DIR, sqlalchemy_url
 
     store = PostgresHotStore(storage_settings.database_url)
     store.write([at(0, "e")])
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS_DIR))
-    config.attributes["database_url"] = sqlalchemy_url(storage_settings.database_url)
-    command.downgrade(config, "0004")
+    downgrade_below(storage_settings, "hot_store")
     with pytest.raises(StoreUnavailableError):
         store.latest("app", 1)
     migrate(storage_settings)

@@ -1,6 +1,7 @@
 """Dagster over a real lake: widened selections, failing checks, sensors over several ticks with the cursor carried."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,12 @@ from platform_assets.code_version import read_code_version
 from platform_assets.definitions import defs
 from platform_assets.resources.definitions import make_resources
 from platform_assets.resources.warehouse import WarehouseResource
-from platform_assets.sensors.dirty_hours import LANE_TAG, bronze_arrivals_sensor, late_arrivals_sensor
+from platform_assets.sensors.dirty_hours import (
+    LANE_TAG,
+    bronze_arrivals_sensor,
+    late_arrivals_sensor,
+    plan_late_windows,
+)
 from platform_assets.sensors.docs import PATIENCE, RETRY_AFTER, dbt_project_sensor
 from storage import publication_state, publications
 from storage.control.hours import list_dirty
@@ -202,6 +208,35 @@ def test_sensors_ask_for_exactly_the_dirty_hours_of_their_lane(
     assert requests[1].partition_key == "2026-04-05"
     again = tick(bronze_arrivals_sensor, instance, warehouse, arrivals.cursor)
     assert not again.asset_events, "an unchanged bronze is observed once"
+
+
+@pytest.mark.feature("K3", "S1-11")
+def test_a_late_day_with_many_records_is_cut_at_its_hours_until_they_only_grow(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Regression: after an outage of a day, or an import of a large one, all its hours were one build.
+    monkeypatch.setenv("TIDEMARK_PLATFORM_MAX_ROWS_PER_LATE_RUN", "1000")
+    monkeypatch.setenv("TIDEMARK_PLATFORM_MAX_ROWS_PER_BUILD", "1000")
+    warehouse, hours = WarehouseResource(), [OLD + index * HOUR for index in range(3)]
+    lakehouse.land([engagement_row(index, hours[index % 3]) for index in range(1_800)])
+
+    def asked() -> list[list[str]]:
+        requests = tick(late_arrivals_sensor, instance, warehouse).run_requests or []
+        return [request.run_config["ops"]["publish_hours"]["config"]["hours"] for request in requests]
+
+    names = [f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in hours]
+    assert asked() == [[name] for name in names]
+    # By hand, and without hours, it is one run with as many builds as that needs: of 0:00 to 10:00, 11:00, and 12:00 to 23:00.
+    whole = run_days(instance, "2026-01-05", cause="late")
+    assert whole.success
+    assert published_tag(instance, whole) == "1,2,3"
+    assert asked() == []
+    lakehouse.land([engagement_row(1_800 + index, hour) for index, hour in enumerate(hours)])
+    assert asked() == [names], "what grows costs what arrived"
+    dirty = list_dirty(lakehouse.engine)
+    failing = [replace(hour, attempts=5, touched_at=hour.touched_at - index * HOUR) for index, hour in enumerate(dirty)]
+    windows = plan_late_windows(warehouse, failing)
+    assert [window.hours for window in windows] == [(hour,) for hour in reversed(hours)], "what waits longest is first"
 
 
 @pytest.mark.feature("K3", "S1-11")

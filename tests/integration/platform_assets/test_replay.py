@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,14 +13,14 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.definitions import defs
-from platform_assets.reconciliation import reconcile
+from platform_assets.reconciliation import Reconciliation
 from platform_assets.replay_input import find_days
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.dirty_hours import LANE_TAG
 from platform_assets.sensors.replay_requests import replay_requests_sensor
-from platform_assets.windows import Window
+from platform_assets.windows import Window, hours_of_days
 from storage import publications
-from storage.control import make_engine, replays
+from storage.control import make_engine, migrate, replays
 from storage.control.hours import list_dirty
 from storage.control.replays import MAX_ATTEMPTS, PlannedDay, ReplayConflictError, ReplayRange
 from storage.control.tables import alerts, replay_days
@@ -27,6 +28,7 @@ from storage.lake import open_lake
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row
 from tests.fixtures.lakehouse import Lakehouse, open_lakehouse
+from tests.fixtures.revisions import downgrade_below
 
 pytestmark = pytest.mark.integration
 T0 = datetime(2026, 1, 5, 10, tzinfo=UTC)
@@ -82,6 +84,13 @@ def open_alerts(lakehouse: Lakehouse) -> list[Any]:
         return list(connection.execute(sa.select(alerts).where(alerts.c.resolved_at.is_(None))))
 
 
+def compare(lakehouse: Lakehouse, windows: list[Window]) -> None:
+    """What a run that compares first does, but for publishing."""
+    run = Reconciliation(lakehouse.settings, lakehouse.engine, "night", logging.getLogger(__name__))
+    for window in windows:
+        run.compare(lakehouse.builder, window)
+
+
 def days_of(*moments: datetime) -> list[PlannedDay]:
     return [PlannedDay(moment.date(), (moment,), 1) for moment in moments]
 
@@ -98,10 +107,7 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
         lake.execute("update lake.gold.agg_hour_events set event_count = 99 where event_date = date '2026-01-05'")
         lake.execute("delete from lake.silver.events where kafka_offset = 1")
     assert lakehouse.everything() != good
-    found_by_night = Window((T0, T0 + timedelta(hours=1)))
-    reconcile(
-        lakehouse.settings, lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__)
-    )
+    compare(lakehouse, [Window((T0, T0 + timedelta(hours=1)))])
     (alert,) = open_alerts(lakehouse)
     assert (alert.kind, alert.subject) == ("reconciliation_difference", "2026-01-05")
     assert {item["table"] for item in alert.details["differences"]} == {"silver.events", "gold.agg_hour_events"}
@@ -150,12 +156,54 @@ def test_a_replay_rebuilds_what_was_damaged_leaves_the_rest_and_resumes_where_it
     assert found is not None
     assert (found.state, found.publication_ids) == ("done", (newest.publication_id,))
     assert publications.latest(lakehouse.engine) == newest, "unchanged code and input publish nothing"
-    reconcile(
-        lakehouse.settings, lakehouse.engine, lakehouse.builder, found_by_night, "night", logging.getLogger(__name__)
-    )
+    day = hours_of_days(T0.date(), T0.date())
+    compare(lakehouse, [Window(day[:12])])
+    assert open_alerts(lakehouse) == [alert], "half a day is equal"
+    compare(lakehouse, [Window(day[:12]), Window(day[12:])])
     assert open_alerts(lakehouse) == []
     assert lakehouse.everything() == good
     assert tick(instance) == []
+
+
+@pytest.mark.feature("S1-11", "S1-F2")
+def test_a_day_with_many_records_is_rebuilt_in_parts_each_finished_by_itself(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Regression: it was one build, which held the only place for builds as long as it took, and was killed after an hour.
+    monkeypatch.setenv("TIDEMARK_PLATFORM_MAX_ROWS_PER_LATE_RUN", "1000")
+    hours = [T0 + timedelta(hours=index) for index in range(3)]
+    lakehouse.land([engagement_row(index, hours[index % 3], app_id=f"app-{index % 3}") for index in range(1_800)])
+    lakehouse.note_arrivals()
+    lakehouse.publish(hours)
+    good = lakehouse.everything()
+    with open_lake(lakehouse.settings, read_only=False) as lake:
+        lake.execute("update lake.gold.agg_hour_events set event_count = 99")
+        lake.execute("update lake.gold.agg_day_events set event_count = 98")
+
+    days = find_days(lakehouse.settings, lakehouse.engine, RANGE, max_rows=1000)
+    assert [(item.day, item.hours, item.row_count) for item in days] == [(T0.date(), (hour,), 600) for hour in hours]
+    one_app = replace(RANGE, app_id="app-1")
+    (narrow,) = find_days(lakehouse.settings, lakehouse.engine, one_app, max_rows=1000)
+    assert (narrow.hours, narrow.row_count) == ((hours[1],), 600), "its hours are rebuilt whole"
+    replay_id, _ = replays.request(lakehouse.engine, RANGE, days)
+    requests = tick(instance)
+    assert [hours_in(request) for request in requests] == [[f"{hour:%Y-%m-%dT%H:%M:%SZ}"] for hour in hours]
+    assert execute(instance, requests[0]).success
+    newest = publications.latest(lakehouse.engine)
+    assert execute(instance, requests[0]).success, "asked for again after a daemon died, it builds nothing"
+    assert publications.latest(lakehouse.engine) == newest
+    found = replays.find(lakehouse.engine, replay_id)
+    assert found is not None
+    assert [(part.hours, part.attempts) for part in found.open_days] == [((hours[1],), 0), ((hours[2],), 0)]
+    assert found.day_counts == (0, 1)
+    replays.fail(lakehouse.engine, replay_id, [hours[1]], "check x", datetime.now(UTC))
+    assert [hours_in(request) for request in tick(instance)] == [[f"{hours[2]:%Y-%m-%dT%H:%M:%SZ}"]]
+    for request in requests[1:]:
+        assert execute(instance, request).success
+    found = replays.find(lakehouse.engine, replay_id)
+    assert found is not None
+    assert (found.state, found.day_counts, len(found.publication_ids)) == ("done", (1, 1), 3)
+    assert lakehouse.everything() == good
 
 
 @pytest.mark.feature("S1-11")
@@ -165,8 +213,7 @@ def test_records_that_no_sensor_has_told_of_yet_are_no_difference_to_alert_about
     lakehouse.note_arrivals()
     lakehouse.publish([T0])
     lakehouse.land([engagement_row(1, T0)])
-    window, log = Window((T0,)), logging.getLogger(__name__)
-    reconcile(lakehouse.settings, lakehouse.engine, lakehouse.builder, window, "night", log)
+    compare(lakehouse, [Window((T0,))])
     assert open_alerts(lakehouse) == []
     assert [item.hour for item in list_dirty(lakehouse.engine)] == [T0], "it is told of now"
 
@@ -206,10 +253,9 @@ def test_queued_runs_of_a_cancelled_replay_leave_the_queue(engine: sa.Engine) ->
 def test_a_day_that_fails_waits_and_is_given_up_in_the_end(engine: sa.Engine, instance: dg.DagsterInstance) -> None:
     now = datetime.now(UTC)
     replay_id, _ = replays.request(engine, RANGE, days_of(T0, FAR))
-    both = [T0.date(), FAR.date()]
     for attempt in range(MAX_ATTEMPTS):
-        assert replays.begin_days(engine, replay_id, [T0.date()], "run") == {T0.date()}
-        replays.fail_days(engine, replay_id, [T0.date()], "check x", now)
+        assert replays.begin(engine, replay_id, [T0], "run") == {T0}
+        replays.fail(engine, replay_id, [T0], "check x", now)
         found = replays.find(engine, replay_id)
         assert found is not None
         assert found.days[0].attempts == attempt + 1
@@ -217,11 +263,11 @@ def test_a_day_that_fails_waits_and_is_given_up_in_the_end(engine: sa.Engine, in
         assert found.days[0].next_attempt_at > now
     assert found.state == "running", "another day is left"
     assert [hours_in(request) for request in tick(instance)] == [["2026-03-06T10:00:00Z"]]
-    replays.finish_days(engine, replay_id, [FAR.date()], publication_id=None, bronze_version=1, run_id="run")
+    replays.finish(engine, replay_id, [FAR], publication_id=None, bronze_version=1, run_id="run")
     found = replays.find(engine, replay_id)
     assert found is not None
     assert (found.state, [day.blocked_by for day in found.open_days]) == ("failed", ["check x"])
-    assert replays.begin_days(engine, replay_id, both, "run") == set(), "a replay that is over begins nothing"
+    assert replays.begin(engine, replay_id, [T0, FAR], "run") == set(), "a replay that is over begins nothing"
     assert replays.resume(engine, replay_id)
     assert [hours_in(request) for request in tick(instance)] == [["2026-01-05T10:00:00Z"]]
     assert not replays.resume(engine, replay_id), "it runs already"
@@ -237,6 +283,19 @@ def test_a_run_that_dies_on_the_last_attempt_ends_the_replay(engine: sa.Engine, 
     assert found.state == "failed"
 
 
+def test_a_run_over_a_year_of_hours_can_be_noted(engine: sa.Engine) -> None:
+    # Regression: as a list of pairs they were too deep for PostgreSQL, in every attempt, and the replay never ended.
+    hours = hours_of_days(date(2025, 1, 1), date(2025, 12, 31))
+    days = [PlannedDay(hour.date(), hours[index : index + 24], 1) for index, hour in enumerate(hours) if not hour.hour]
+    replay_id, _ = replays.request(engine, RANGE, days)
+    assert replays.begin(engine, replay_id, hours, "run") == set(hours)
+    replays.fail(engine, replay_id, hours, "check x", datetime.now(UTC))
+    replays.finish(engine, replay_id, hours, publication_id=None, bronze_version=1, run_id="run")
+    found = replays.find(engine, replay_id)
+    assert found is not None
+    assert (found.state, found.day_counts) == ("done", (365, 365))
+
+
 def test_two_active_replays_of_one_range_are_refused_when_one_is_resumed(engine: sa.Engine) -> None:
     first, _ = replays.request(engine, RANGE, days_of(T0))
     replays.cancel(engine, first)
@@ -245,6 +304,21 @@ def test_two_active_replays_of_one_range_are_refused_when_one_is_resumed(engine:
     with pytest.raises(ReplayConflictError, match="Cancel that one first"):
         replays.resume(engine, first)
     assert [item.replay_id for item in replays.listing(engine)] == [second, first]
+
+
+def test_the_revision_that_cuts_days_goes_both_ways(engine: sa.Engine, storage_settings: StorageSettings) -> None:
+    hour = timedelta(hours=1)
+    parts = [PlannedDay(T0.date(), (T0, T0 + hour), 7), PlannedDay(T0.date(), (T0 + 2 * hour,), 8), *days_of(FAR)]
+    replay_id, _ = replays.request(engine, RANGE, parts)
+    replays.finish(engine, replay_id, [T0, FAR], publication_id=None, bronze_version=1, run_id="run")
+    downgrade_below(storage_settings, "parts_of_days")
+    engine.dispose()
+    migrate(storage_settings)
+    found = replays.find(engine, replay_id)
+    assert found is not None
+    whole, other = found.days
+    assert (whole.hours, whole.row_count, whole.finished_at) == ((T0, T0 + hour, T0 + 2 * hour), 15, None)
+    assert (other.hours, other.finished_at is None) == ((FAR,), False)
 
 
 @pytest.mark.feature("S1-F2")

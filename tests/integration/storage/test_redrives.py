@@ -4,17 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from ingestion.contracts.quarantine import Coordinates
-from storage.control import make_engine, redrives
-from storage.control.engine import MIGRATIONS_DIR, sqlalchemy_url
+from storage.control import make_engine, migrate, redrives
 from storage.control.redrives import Outcome, RedriveRunningError
 from storage.control.tables import redrive_outcomes
 from storage.settings import StorageSettings
+from tests.fixtures.revisions import downgrade_below
 
 pytestmark = [pytest.mark.integration, pytest.mark.feature("S2-5")]
 PLACE = Coordinates("events.dlq.v1", 0, 7)
@@ -25,13 +22,6 @@ def engine(storage_settings: StorageSettings) -> Iterator[Engine]:
     engine = make_engine(storage_settings, pool_size=2)
     yield engine
     engine.dispose()
-
-
-def below(name: str) -> str:
-    """The revision before the one of this name."""
-    scripts = ScriptDirectory(str(MIGRATIONS_DIR))
-    found = next(item for item in scripts.walk_revisions() if item.path.endswith(f"_{name}.py"))
-    return str(found.down_revision)
 
 
 def begin(engine: Engine, name: str) -> None:
@@ -70,13 +60,10 @@ def test_there_is_one_redrive_at_a_time(engine: Engine, storage_settings: Storag
 
 
 def test_the_revision_goes_both_ways(engine: Engine, storage_settings: StorageSettings) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS_DIR))
-    config.attributes["database_url"] = sqlalchemy_url(storage_settings.database_url)
     exists = sa.text("select to_regclass('control.redrive_outcomes') is not null")
-    command.downgrade(config, below("redrives"))
+    downgrade_below(storage_settings, "redrives")
     with engine.connect() as connection:
         assert not connection.execute(exists).scalar()
-    command.upgrade(config, "head")
+    migrate(storage_settings)
     with engine.connect() as connection:
         assert connection.execute(exists).scalar()

@@ -1,5 +1,6 @@
 """Planning of replays: pure, so tested without Dagster."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -7,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_assets.replay import ReplayRangeError, make_range, next_windows, plan_days, remaining
-from platform_assets.windows import Window
+from platform_assets.replay import ReplayRangeError, cut_days, make_range, next_windows, plan_days
 from storage.control.replays import MAX_ATTEMPTS, Replay, ReplayDay, ReplayRange
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
@@ -91,7 +91,19 @@ def test_every_open_day_is_in_one_run(offsets: list[int], max_rows: int) -> None
     assert [hour for item in windows for hour in item.window.hours] == [hour for day in days for hour in day.hours]
 
 
-def test_what_is_left_of_a_window_are_the_hours_of_its_open_days() -> None:
-    window = Window((T0, T0 + HOUR, T0 + 25 * HOUR))
-    assert remaining(window, {date(2026, 1, 6)}) == Window((T0 + 25 * HOUR,))
-    assert remaining(window, set()) is None
+@given(st.dictionaries(st.integers(0, 24 * 9), st.integers(0, 40), min_size=1), st.integers(1, 60))
+def test_a_day_with_many_records_is_planned_and_run_in_parts(rows: dict[int, int], max_rows: int) -> None:
+    counts = {T0 + offset * HOUR: count for offset, count in rows.items()}
+    parts = plan_days(ReplayRange(T0, T0 + 10 * DAY), counts, (), max_rows=max_rows)
+    assert [hour for part in parts for hour in part.hours] == sorted(counts)
+    assert all(part.row_count == sum(counts[hour] for hour in part.hours) for part in parts)
+    assert all(part.row_count <= max_rows or len(part.hours) == 1 for part in parts)
+    assert all({hour.date() for hour in part.hours} == {part.day} for part in parts)
+    days = Counter(part.day for part in parts)
+    for day, count in days.items():
+        assert (count > 1) <= (sum(part.row_count for part in parts if part.day == day) > max_rows)
+    windows = cut_days(parts, max_rows)
+    assert [hour for window in windows for hour in window.hours] == sorted(counts)
+    runs = {hour: index for index, window in enumerate(windows) for hour in window.hours}
+    assert all(len({runs[hour] for hour in part.hours}) == 1 for part in parts), "a part is in one run"
+    assert all(sum(counts[hour] for hour in window.hours) <= max_rows or len(window.hours) == 1 for window in windows)

@@ -1,5 +1,6 @@
 """Planning of windows: pure, so tested without Dagster."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -40,14 +41,31 @@ def test_hours_that_failed_again_and_again_are_built_by_themselves() -> None:
     assert apart({}) == ([], [])
 
 
-@given(hours_strategy, st.integers(1, 100))
-def test_cutting_keeps_every_hour_once_and_never_splits_a_day(hours: tuple[datetime, ...], max_rows: int) -> None:
-    rows = {hour.date(): 10 for hour in hours}
+@given(hours_strategy, st.integers(1, 30), st.integers(1, 10))
+def test_cutting_keeps_every_hour_once_and_splits_only_days_that_hold_too_much(
+    hours: tuple[datetime, ...], max_rows: int, hour_rows: int
+) -> None:
+    rows = dict.fromkeys(hours, hour_rows)
     windows = cut_by_rows(hours, rows, max_rows)
     assert tuple(hour for window in windows for hour in window.hours) == hours
-    days = [day for window in windows for day in window.days]
-    assert len(days) == len(set(days))
-    assert all(sum(rows[day] for day in window.days) <= max_rows or len(window.days) == 1 for window in windows)
+    assert all(len(window.hours) * hour_rows <= max_rows or len(window.hours) == 1 for window in windows)
+    places = Counter(day for window in windows for day in window.days)
+    by_day = Counter(hour.date() for hour in hours)
+    assert all(places[day] == 1 for day, count in by_day.items() if count * hour_rows <= max_rows)
+
+
+def test_a_day_that_holds_too_much_is_cut_at_its_hours_and_an_hour_never() -> None:
+    hours = hours_of_days(date(2026, 1, 5), date(2026, 1, 6))[:30]
+    rows = dict.fromkeys(hours[:24], 40) | {hours[5]: 500} | dict.fromkeys(hours[24:], 1)
+    windows = [[hour.hour for hour in window.hours] for window in cut_by_rows(hours, rows, 100)]
+    pairs = [[hour, hour + 1] for hour in range(6, 22, 2)]
+    assert windows == [[0, 1], [2, 3], [4], [5], *pairs, [22, 23, 0, 1, 2, 3, 4, 5]]
+
+
+def test_a_window_holds_no_more_hours_than_a_build_can_be_told_of() -> None:
+    hours = hours_of_days(date(2025, 1, 1), date(2025, 12, 31))
+    windows = cut_by_rows(hours, {}, 100)
+    assert [len(window.hours) for window in windows] == [3984, 3984, 792], "whole days, up to 4,000 hours"
 
 
 @given(hours_strategy, st.integers(1, 5))

@@ -1,6 +1,7 @@
 """Reading one Delta commit file."""
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from storage.bronze import landing_stamps, parse_commit, touched_hours
+from storage.bronze_hours import count_hours_of
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row, write_bronze
 
@@ -78,3 +80,14 @@ def test_commits_are_found_by_their_names_or_in_the_list_and_one_that_was_trimme
     # Regression: a plan older than the log was refused for hours to which nothing had come.
     later = touched_hours(settings, 0, 2, landed_until=landed[0])
     assert [(touch.hour, touch.last_version) for touch in later] == [(first + timedelta(hours=n), 2) for n in (1, 2)]
+
+
+def test_hours_are_counted_without_opening_files_before_or_after_their_dates(tmp_path: Path) -> None:
+    settings = StorageSettings(bronze_uri=str(tmp_path / "bronze"), extensions_dir=tmp_path / "extensions")
+    day, hour = datetime(2026, 1, 5, 10, tzinfo=UTC), timedelta(hours=1)
+    moments = [day, day, day + hour, day + 48 * hour, day + 24 * hour, day - 24 * hour, day + 96 * hour]
+    write_bronze(settings.bronze_uri, [engagement_row(index, moment) for index, moment in enumerate(moments)])
+    for away in ("2026-01-04", "2026-01-09"):
+        shutil.rmtree(tmp_path / "bronze" / f"event_date={away}")
+    counts = count_hours_of(settings, {day.date(), (day + 48 * hour).date()})
+    assert counts == {day: 2, day + hour: 1, day + 48 * hour: 1}
