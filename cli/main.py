@@ -31,6 +31,7 @@ COMMAND_MODULES = (
     "cli.scratch",
     "cli.recover",
     "cli.hot_store",
+    "cli.streams",
     "cli.export_cold",
     "cli.keys",
     "cli.contracts",

@@ -10,10 +10,7 @@ import dagster as dg
 
 from platform_assets.resources.warehouse import WarehouseResource
 from storage.control.alerts import open_alert, resolve_alert
-from storage.control.heartbeats import Heartbeat, read_all
-
-SILENT = "stale_heartbeat"
-STALLED = "stalled_stream"
+from storage.control.heartbeats import SILENT, STALLED, Heartbeat, read_all
 
 
 @dg.sensor(
@@ -47,7 +44,10 @@ def find_silence(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> s
     """What to tell of a stream that was silent for longer, or None."""
     if (now - heartbeat.beat_at).total_seconds() <= after_seconds:
         return None
-    return f"{heartbeat.name} was last heard at {heartbeat.beat_at:%Y-%m-%dT%H:%M:%SZ}. See `tidemark logs {heartbeat.name}`."
+    return (
+        f"{heartbeat.name} was last heard at {heartbeat.beat_at:%Y-%m-%dT%H:%M:%SZ}. See `tidemark logs {heartbeat.name}`; "
+        f"if it is gone on purpose, `tidemark streams forget {heartbeat.name}`."
+    )
 
 
 def find_stall(heartbeat: Heartbeat, now: datetime, after_seconds: float) -> str | None:

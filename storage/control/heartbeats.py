@@ -1,14 +1,19 @@
 """Heartbeats: one row per continuously running thing, overwritten at each beat. History belongs to metrics, not here."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.control.tables import heartbeats
+from storage.control.alerts import resolve_alerts
+from storage.control.tables import alerts, heartbeats
+
+# Kinds of alerts whose subject is a heartbeat's name.
+SILENT = "stale_heartbeat"
+STALLED = "stalled_stream"
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,15 @@ def read_all(engine: Engine) -> list[Heartbeat]:
     with engine.connect() as connection:
         rows = connection.execute(sa.select(heartbeats).order_by(heartbeats.c.name)).all()
     return [Heartbeat(row.name, row.beat_at, row.details) for row in rows]
+
+
+def forget(engine: Engine, name: str, silent_seconds: float) -> bool:
+    """True when `name` is gone, with its alerts; False for one that is unknown, or was heard in these seconds. Beating brings it back."""
+    is_silent = heartbeats.c.beat_at + timedelta(seconds=silent_seconds) <= sa.func.clock_timestamp()
+    statement = sa.delete(heartbeats).where(heartbeats.c.name == name, is_silent)
+    with engine.begin() as connection:
+        if not connection.execute(statement).rowcount:
+            return False
+        for kind in (SILENT, STALLED):
+            resolve_alerts(connection, kind, alerts.c.subject == name)
+        return True

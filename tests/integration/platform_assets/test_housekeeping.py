@@ -1,17 +1,22 @@
 """Retention and stream health on a real lake and database."""
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from cli.main import build_app
 from platform_assets.resources.warehouse import WarehouseResource
 from platform_assets.sensors.stream_health import stream_health_sensor
 from storage import publications
+from storage.control import migrate
 from storage.control.alerts import list_open
 from storage.control.heartbeats import beat
 from storage.control.tables import heartbeats
@@ -130,6 +135,43 @@ def test_a_stream_that_is_silent_or_does_not_get_on_raises_one_alert_which_ends_
     beat(warehouse.engine, "land_bronze", {"lag": {"live": 3}, "waits_since": datetime.now(UTC).isoformat()})
     stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
     assert list_open(warehouse.engine) == []
+    warehouse.engine.dispose()
+
+
+def test_a_stream_that_is_gone_on_purpose_is_forgotten_with_its_alert(
+    storage_settings: StorageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Regression: the alert about a worker that was taken out stayed open for good.
+    monkeypatch.setenv("TIDEMARK_STORAGE_DATABASE_URL", storage_settings.database_url)
+    warehouse = WarehouseResource()
+    migrate(storage_settings)
+
+    def run(*words: str) -> tuple[int, Any]:
+        result = CliRunner().invoke(build_app(), ["streams", *words, "--json"])
+        return result.exit_code, json.loads(result.stdout)
+
+    beat(warehouse.engine, "hot_store_worker_1", {"state": "running", "lag": {"live": 3}})
+    beat(warehouse.engine, "hot_store_worker_2", {})
+    with warehouse.engine.begin() as connection:
+        connection.execute(
+            sa.update(heartbeats)
+            .where(heartbeats.c.name == "hot_store_worker_2")
+            .values(beat_at=sa.func.now() - sa.text("interval '10 minutes'"))
+        )
+    stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
+    assert [alert.subject for alert in list_open(warehouse.engine)] == ["hot_store_worker_2"]
+    assert run("forget", "hot_store_worker_1") == (
+        1,
+        {"name": "hot_store_worker_1", "forgotten": False, "dry_run": False},
+    )
+    assert run("forget", "nobody", "--dry-run")[0] == 1
+    assert run("forget", "hot_store_worker_2", "--dry-run")[0] == 0
+    assert [stream["name"] for stream in run("list")[1]] == ["hot_store_worker_1", "hot_store_worker_2"]
+    assert run("forget", "hot_store_worker_2")[0] == 0
+    assert run("forget", "hot_store_worker_2")[0] == 1, "it is gone"
+    stream_health_sensor(dg.build_sensor_context(), warehouse=warehouse)
+    assert list_open(warehouse.engine) == []
+    assert [stream["name"] for stream in run("list")[1]] == ["hot_store_worker_1"]
     warehouse.engine.dispose()
 
 
