@@ -46,9 +46,15 @@ def check(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(found.as_dict()))
     console.print(
         f"{found.hot_count:,} events in the hot store, {found.bronze_count:,} in bronze:"
-        f" {found.missing_count} missing, {found.unfounded_count} unfounded, {found.excused_count} kept out by dead letters."
+        f" {found.missing_count} missing, {found.unfounded_count} unfounded, {found.doubled_count} there twice,"
+        f" {found.excused_count} kept out by dead letters."
     )
-    for what, names in (("missing", found.missing), ("unfounded", found.unfounded), ("dead letter", found.excused)):
+    for what, names in (
+        ("missing", found.missing),
+        ("unfounded", found.unfounded),
+        ("there twice", found.doubled),
+        ("dead letter", found.excused),
+    ):
         for name in names:
             console.print(f"  {what}: {name}", markup=False)
     if not found.ok:

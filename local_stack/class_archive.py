@@ -120,7 +120,7 @@ def _land(spark: "SparkSession", storage: "StorageSettings", settings: "Streamin
     topics = wait_for_topics(storage.kafka_bootstrap_servers, names, timeout_seconds=TIMEOUT_SECONDS)
     ends = _read_ends(storage, names)
     landing = Landing(spark, storage, settings)
-    landing.start(topics, ends)
+    landing.start(topics, lambda: ends)
     live = ends[storage.live_topic].items()
     _wait(
         lambda: all(landing.landed().get(storage.live_topic, {}).get(part, -1) + 1 >= end for part, end in live),

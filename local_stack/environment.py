@@ -59,6 +59,9 @@ def compute(settings: StackSettings, password: str, spark_jars: str, processors:
         "TIDEMARK_PLATFORM_DBT_EXECUTABLE": str(settings.dbt_command),
         "DAGSTER_HOME": str(settings.dagster_dir),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
+        # After a day without Dagster a look at bronze's commits takes minutes, and moves the cursor only at its end.
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "900",
+        "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "900",
         # A run over a year of days plans and reports 350 events per asset: one by one that takes minutes, in batches seconds.
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

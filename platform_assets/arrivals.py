@@ -1,13 +1,17 @@
 """Feeds the dirty-hours table from bronze's Delta log and tells which hours are due. No Dagster here."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine
 
 from platform_assets.windows import is_current
-from storage.control.hours import DirtyHour, TouchedHour, feed, list_dirty, read_cursor
+from storage.control.hours import DirtyHour, TouchedHour, begin_anew, feed, list_dirty, read_cursor
+from storage.live.hours import forget_compared_versions
 from storage.settings import StorageSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,22 @@ class Arrival:
 
 
 def feed_new_commits(settings: StorageSettings, engine: Engine, now: datetime) -> Arrival:
-    """Records the hours that commits since the cursor touched. Idempotent; two feeders at once cannot both record."""
+    """Records the hours that commits since the cursor touched. Idempotent; two feeders at once cannot both record.
+
+    A bronze that ends before the cursor is another one (restored, or begun anew): all its hours are touched.
+    """
     from storage.bronze import latest_version, touched_hours
 
-    version = latest_version(settings)
+    # The cursor first: bronze only grows, so the version is never older than what another feeder has seen.
     cursor = read_cursor(engine)
-    if version is None or (cursor is not None and cursor >= version):
+    version = latest_version(settings)
+    if version is not None and cursor is not None and version < cursor:
+        log.warning("bronze ends at version %d, and had %d: every hour of it is built anew", version, cursor)
+        if not begin_anew(engine, cursor):
+            return Arrival(version, 0)
+        forget_compared_versions(engine)
+        cursor = None
+    if version is None or cursor == version:
         return Arrival(version, 0)
     touches = touched_hours(settings, cursor, version)
     hours = [

@@ -3,6 +3,9 @@
 Two forms, under `events/YYYY/MM/DD` by the UTC day of occurred_at: a file per event (`{event_id}.json`, its bytes untouched), or
 compacted, one gzipped NDJSON object per hour (`HH.ndjson.gz`; a line break between two tokens of an event becomes a space there). Avro
 bodies are files of their own (`.avro`) in both. The same bronze gives the same tree, however often it is written.
+
+Good is what landing took and silver did not refuse: of an event that was repaired and sent again under its id, the repaired record. What no
+publication has read yet counts as not refused.
 """
 
 import gzip
@@ -10,8 +13,9 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +23,10 @@ from urllib.parse import quote
 
 from ingestion.contracts.avro_wire import is_avro
 from storage.bronze import latest_version
+from storage.control import make_engine
 from storage.duckdb_session import open_session
+from storage.lake import open_lake
+from storage.publications import latest
 from storage.settings import StorageSettings
 
 # Two of them and a suffix are a file name.
@@ -27,7 +34,8 @@ MAX_NAME_LENGTH = 120
 UPLOADS_AT_ONCE = 16
 _FETCH_ROWS = 1000
 # A record is a copy when another one of its id landed before it and occurred within the horizon, as in silver; bodies are read of the day
-# alone. Of two apps with one event id on a day the first that landed keeps the plain name: bronze only grows, so no name ever changes.
+# alone. Of two apps with one event id on a day the first that landed keeps the plain name: bronze only grows, so no name of what is
+# published changes.
 _QUERY = """
 with records as (
     select
@@ -41,6 +49,7 @@ with records as (
             'kafka_offset': kafka_offset
         } as landed
     from delta_scan($uri, version => $version)
+    anti join refused using (kafka_topic, kafka_partition, kafka_offset)
     where rejection_reason is null and dlq_stage is null and event_date between $day - $days and $day + $days
 ),
 repeated_keys as (
@@ -71,6 +80,7 @@ select
     ) = 1 as is_first_of_its_id
 from delta_scan($uri, version => $version) as events
 anti join copies using (kafka_topic, kafka_partition, kafka_offset)
+anti join refused using (kafka_topic, kafka_partition, kafka_offset)
 where rejection_reason is null and dlq_stage is null and event_date = $day
 order by date_trunc('hour', occurred_at), app_id, event_id
 """
@@ -158,12 +168,36 @@ def read_day(settings: StorageSettings, day: date) -> Iterator[ColdEvent]:
     version = latest_version(settings)
     if version is None:
         return
-    values = {"uri": settings.bronze_uri, "version": version, "day": day, "days": settings.deduplication_horizon_days}
-    with open_session(settings) as session:
-        session.execute(_QUERY, values)
+    days = settings.deduplication_horizon_days
+    with _session(settings, day, timedelta(days=days)) as session:
+        session.execute(_QUERY, {"uri": settings.bronze_uri, "version": version, "day": day, "days": days})
         while rows := session.fetchmany(_FETCH_ROWS):
             for row in rows:
                 yield ColdEvent(*row)
+
+
+@contextmanager
+def _session(settings: StorageSettings, day: date, around: timedelta) -> Iterator[Any]:
+    """DuckDB with the places of the records `refused` by silver on the days around, as of the newest publication."""
+    engine = make_engine(settings, pool_size=1)
+    try:
+        publication = latest(engine)
+    finally:
+        engine.dispose()
+    if publication is None:
+        with open_session(settings) as session:
+            session.execute(
+                "create temp table refused (kafka_topic varchar, kafka_partition integer, kafka_offset bigint)"
+            )
+            yield session
+        return
+    with open_lake(settings, snapshot_id=publication.snapshot_id) as session:
+        session.execute(
+            "create temp table refused as select kafka_topic, kafka_partition, kafka_offset from lake.silver.quarantine "
+            "where stage = 'silver' and event_date between ?::date and ?::date",
+            [day - around, day + around],
+        )
+        yield session
 
 
 def _compacted(folder: str, events: Iterator[ColdEvent]) -> Iterator[tuple[str, bytes, int]]:
@@ -192,7 +226,9 @@ class FolderTarget:
         """See Target."""
         file = self._root / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        unfinished = file.with_name(f".{hashlib.sha256(file.name.encode()).hexdigest()}.part")
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
 
 
 class S3Target:

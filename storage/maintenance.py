@@ -6,7 +6,7 @@ anew first.
 Always under the writer's lock; readers of kept snapshots are never disturbed. Idempotent.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -65,11 +65,18 @@ def plan_expiry(engine: Engine, kept_publications: Collection[int]) -> Expiry:
 
 
 def expire(
-    settings: StorageSettings, engine: Engine, kept_publications: Collection[int], *, delete_older_than: datetime
+    settings: StorageSettings,
+    engine: Engine,
+    choose_kept: Callable[[], Collection[int]],
+    *,
+    delete_older_than: datetime,
 ) -> Expiry:
-    """Expires what `plan_expiry` names, merges small files, deletes files that nothing refers to since before the moment given."""
+    """Expires what `plan_expiry` names, merges small files, deletes files that nothing refers to since before the moment given.
+
+    `choose_kept` is asked for the publications to keep while nobody can publish.
+    """
     with writer_lock(engine):
-        plan = plan_expiry(engine, kept_publications)
+        plan = plan_expiry(engine, choose_kept())
         with open_lake(settings, read_only=False) as lake:
             if plan.expired_snapshots:
                 versions = ", ".join(str(snapshot) for snapshot in plan.expired_snapshots)

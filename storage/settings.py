@@ -130,3 +130,18 @@ class StorageSettings(BaseSettings):
             if self.s3_bucket and name not in self.model_fields_set:
                 object.__setattr__(self, name, f"s3://{self.s3_bucket}/{path}")
         return self
+
+    @model_validator(mode="after")
+    def _lie_apart(self) -> Self:
+        """Each of the two deletes the files below its folder that it does not know."""
+        bronze, lake = (_folder_of(uri) for uri in (self.bronze_uri, self.lake_uri))
+        if bronze.startswith(lake) or lake.startswith(bronze):
+            raise ValueError(
+                f"TIDEMARK_STORAGE_BRONZE_URI {self.bronze_uri} and TIDEMARK_STORAGE_LAKE_URI {self.lake_uri} lie in each other, and "
+                "each deletes what it does not know: give both a folder of its own"
+            )
+        return self
+
+
+def _folder_of(uri: str) -> str:
+    return f"{uri.rstrip('/') if '://' in uri else Path(uri).resolve()}/"

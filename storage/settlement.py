@@ -92,7 +92,7 @@ def check(settings: StorageSettings, engine: Engine, target: Target, landed_vers
         if landed_version is None:
             return Settlement(True, "")
     cursor = read_cursor(engine)
-    if cursor is None or cursor < landed_version:
+    if cursor is None or cursor < landed_version or cursor > (latest_version(settings) or 0):
         return Settlement(False, "the arrivals sensor to see the newest commits", landed_version)
     dirty = [hour for hour in list_dirty(engine) if hour.dirty_since_version <= landed_version]
     if dirty:

@@ -10,7 +10,7 @@ from ingestion.contracts.topics import LANDED_ROLES, TopicNames
 from storage.settings import TOPIC_VARIABLES
 
 NEW_HOME = (
-    "or begin anew under the new names: another TIDEMARK_HOME for a local stack, elsewhere an empty bronze, lake, database and "
+    "or begin anew: another TIDEMARK_HOME for a local stack, elsewhere an empty bronze, lake, database and "
     "checkpoint folder"
 )
 

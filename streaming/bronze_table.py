@@ -70,6 +70,10 @@ class BronzeTable:
         is_newest = batch is None and self._newest_version() == int(known.version())
         return append(self._spark, self.uri, known if is_newest else self._update(), rows, metadata, batch)
 
+    def has_foreign_commits(self) -> bool:
+        """Whether another driver has committed since this one looked."""
+        return self._newest_version() > int(self._log().unsafeVolatileSnapshot().version())
+
     def version(self) -> int | None:
         """The newest version, or None without a table."""
         version = int(self._update().version())

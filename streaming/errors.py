@@ -3,6 +3,7 @@
 StreamingError
 ├── ConfigurationError     permanent: a person must act; exit code 78 (EX_CONFIG), tried again at the longest pause
 │   └── StartRefusedError  starting would lose records or land them twice
+├── CompactionError        some dates could not be rewritten; the others were
 ├── CommitLockError        retryable: the other driver of bronze held the lock around commits for too long
 ├── KafkaUnreachableError  retryable: the broker does not answer, or the topics are not there yet
 ├── LandingFailedError     retryable: a landing query ended; the next start goes on from the checkpoint
@@ -27,6 +28,10 @@ class StartRefusedError(ConfigurationError):
 
 class CommitLockError(StreamingError):
     """The other driver of bronze did not end its commit in time."""
+
+
+class CompactionError(StreamingError):
+    """Some dates could not be written anew. They are as they were."""
 
 
 class KafkaUnreachableError(StreamingError):

@@ -6,7 +6,7 @@ Every refusal names what was found, what was expected and what to do. All are co
 from collections.abc import Iterable, Mapping
 
 from ingestion.contracts.topics import TopicNames
-from storage.topic_changes import describe_changed_roles, describe_unnamed
+from storage.topic_changes import NEW_HOME, describe_changed_roles, describe_unnamed
 from streaming.checkpoints import LandingState, QueryPlace
 from streaming.commit_metadata import CommitMetadata, Offsets
 from streaming.errors import StartRefusedError
@@ -24,7 +24,7 @@ def check_topics(known: Mapping[str, str], found: Mapping[str, str]) -> list[str
     """Topics that are not the ones landed before: their offsets count other records."""
     return [
         f"topic {topic} was recreated (id {found[topic]}, landed before as {known[topic]}); its offsets would collide with "
-        "those in bronze: bring the old topic back, or start with an empty bronze and checkpoint folder"
+        f"those in bronze: bring the old topic back, {NEW_HOME}"
         for topic in sorted(found)
         if topic in known and known[topic] != found[topic]
     ]

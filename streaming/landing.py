@@ -75,8 +75,8 @@ class Landing:
         self.table = BronzeTable(spark, storage.bronze_uri)
         self.checkpoints = Checkpoints(Files(spark), settings.checkpoint_dir)
 
-    def start(self, topics: Mapping[str, TopicInfo], ends: Offsets) -> None:
-        """Starts both queries.
+    def start(self, topics: Mapping[str, TopicInfo], read_ends: Callable[[], Offsets]) -> None:
+        """Starts both queries. Kafka's ends are read once no other driver lands: they must be behind what bronze holds.
 
         Raises:
             StartRefusedError: Kafka, checkpoint and bronze do not fit together.
@@ -84,7 +84,7 @@ class Landing:
         """
         self._lock = self._take_lock()
         try:
-            self._start(topics, ends)
+            self._start(topics, read_ends())
         except BaseException:
             self.release()
             raise

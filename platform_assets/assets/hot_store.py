@@ -28,7 +28,7 @@ CHECK = "hot_store_equals_bronze"
         dg.AssetCheckSpec(
             CHECK,
             asset=HOT_STORE,
-            description="Every good live event of the kept days that the consumer group has passed is in the hot store, and nothing else.",
+            description="Every good live event of the kept days that the group has passed is in the hot store once, and nothing else.",
         )
     ],
     description="Live events of the last days. A pass drops the days that are no longer kept, and compares the rest with bronze. "
@@ -59,9 +59,11 @@ def hot_store(context: dg.AssetExecutionContext, config: Housekeeping, warehouse
         metadata={
             "missing": found.missing_count,
             "unfounded": found.unfounded_count,
+            "there_twice": found.doubled_count,
             "kept_out_by_dead_letters": found.excused_count,
             "first_missing": list(found.missing),
             "first_unfounded": list(found.unfounded),
+            "first_there_twice": list(found.doubled),
         },
     )
     yield dg.MaterializeResult(

@@ -39,9 +39,12 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
 
     now = datetime.now(UTC)
     recent = timedelta(hours=warehouse.orchestration.recent_publications_kept_hours)
-    publications = listing(warehouse.engine, limit=1_000_000)
-    kept = choose_kept(publications, restating_publications(warehouse.storage), now, recent)
-    result = expire(warehouse.storage, warehouse.engine, kept, delete_older_than=now - recent)
+
+    def choose() -> set[int]:
+        publications = listing(warehouse.engine, limit=1_000_000)
+        return choose_kept(publications, restating_publications(warehouse.storage), now, recent)
+
+    result = expire(warehouse.storage, warehouse.engine, choose, delete_older_than=now - recent)
     expired_plans = remove_expired_plans(warehouse.storage, warehouse.engine, now)
     context.log.info(
         f"Expired {len(result.expired_publications)} publications, {len(result.expired_snapshots)} snapshots"
@@ -49,7 +52,7 @@ def lake_retention(context: dg.AssetExecutionContext, warehouse: WarehouseResour
     return dg.MaterializeResult(
         metadata={
             "expired_publications": list(result.expired_publications),
-            "kept_publications": len(kept),
+            "kept_publications": len(listing(warehouse.engine, limit=1_000_000)),
             "expired_plans": expired_plans,
         }
     )

@@ -16,6 +16,8 @@ from storage.control.tables import bronze_cursor, hours
 
 BACK_OFF_FIRST = timedelta(seconds=15)
 BACK_OFF_LONGEST = timedelta(minutes=15)
+# Of hours that were touched and published before bronze's versions began anew.
+BEFORE_ALL_VERSIONS = -1
 IS_DIRTY = sa.or_(hours.c.published_version.is_(None), hours.c.touched_version > hours.c.published_version)
 
 
@@ -74,6 +76,29 @@ def feed(engine: Engine, touched: Iterable[TouchedHour], *, after_version: int |
         ]
         for start in range(0, len(rows), 1000):
             _upsert(connection, rows[start : start + 1000])
+    return True
+
+
+def begin_anew(engine: Engine, cursor: int) -> bool:
+    """Bronze's versions have gone back: forgets the cursor, and which versions touches and published rows are of.
+
+    What is clean stays so until it is touched, and is then built whole; what is dirty stays dirty. False when the cursor is another one.
+    """
+    with engine.begin() as connection:
+        if not connection.execute(sa.delete(bronze_cursor).where(bronze_cursor.c.version == cursor)).rowcount:
+            return False
+        before_all = BEFORE_ALL_VERSIONS
+        published = sa.case(
+            (hours.c.published_version.is_(None), None), (IS_DIRTY, before_all - 1), else_=sa.literal(before_all)
+        )
+        connection.execute(
+            sa.update(hours).values(
+                touched_version=before_all,
+                published_version=published,
+                dirty_since_version=sa.case((IS_DIRTY, 0), else_=None),
+                rules_version=None,
+            )
+        )
     return True
 
 

@@ -45,6 +45,9 @@ class Reconciliation:
     missing: tuple[str, ...]
     unfounded_count: int
     unfounded: tuple[str, ...]
+    doubled_count: int
+    doubled: tuple[str, ...]
+    """Keys that the hot store holds more than once."""
     excused_count: int
     excused: tuple[str, ...]
     """Not there because every record of theirs is a dead letter of the group; `tidemark hot-store redrive` brings them back."""
@@ -52,7 +55,7 @@ class Reconciliation:
     @property
     def ok(self) -> bool:
         """True when nothing differs that cannot be under way and no dead letter explains."""
-        return self.unfounded_count == 0 and self.missing_count == 0
+        return not (self.unfounded_count or self.missing_count or self.doubled_count)
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -87,6 +90,7 @@ def reconcile(
             session.execute(_read("good_copies"), values)
         absent = session.execute(_read("missing"), {"first_moment": first_moment}).fetchall()
         unfounded = session.execute(_read("unfounded")).fetchall()
+        doubled = session.execute(_read("doubled")).fetchall()
         counted = "(select count(*) from {} where occurred_at >= $first_moment)"
         [[hot_count, bronze_count]] = session.execute(
             f"select {counted.format('hot')}, {counted.format('good_copies')}", {"first_moment": first_moment}
@@ -100,6 +104,8 @@ def reconcile(
         _named(missing),
         len(unfounded),
         _named(unfounded),
+        len(doubled),
+        _named(doubled),
         len(excused),
         _named(excused),
     )

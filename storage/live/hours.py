@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.control.hours import IS_DIRTY
+from storage.control.hours import BEFORE_ALL_VERSIONS, IS_DIRTY
 from storage.control.tables import hours as bronze_hours
 from storage.live.minutes import HOUR
 from storage.live.tables import hours, queries
@@ -90,6 +90,13 @@ def note_comparison(engine: Engine, due: DueHour, comparison: Mapping[str, Any],
             .where(hours.c.hour == due.hour)
             .values(compared_version=due.published_version, compared_at=now, comparison=dict(comparison))
         )
+
+
+def forget_compared_versions(engine: Engine) -> None:
+    """Bronze's versions have begun anew: an hour that is published again is compared again. What a comparison said stays."""
+    with engine.begin() as connection:
+        compared = sa.update(hours).where(hours.c.compared_version.is_not(None))
+        connection.execute(compared.values(compared_version=BEFORE_ALL_VERSIONS))
 
 
 def _landed_since(first: int, last: int, landed_at: Callable[[int], Landed]) -> Landed:

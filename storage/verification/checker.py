@@ -3,7 +3,7 @@
 It opens Kafka, PostgreSQL, bronze and the lake for reading, takes no lock, and may run beside everything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from functools import partial
@@ -54,7 +54,8 @@ def verify(
         if pinned.publication is None:
             queries.run_script(session, "empty_lake")  # before the first one, the same checks run over empty tables
         findings: list[Finding] = []
-        counts = _check_landing(session, settings.topics, log, ledger, receipts, findings)
+        claimed = pinned.publication.highest_offsets if pinned.publication else {}
+        counts = _check_landing(session, settings.topics, log, ledger, receipts, claimed, findings)
         scope.write_cutoffs(session, pinned, settings.bronze_uri)
         counts |= _check_published(session, settings, kept, newest_days, findings)
     order = {f"I{number}": number for number in range(1, 7)}
@@ -108,16 +109,18 @@ def _check_landing(
     log: KafkaLog,
     ledger: Sequence[Count],
     receipts: Sequence[Path],
+    claimed: Mapping[str, Mapping[str, int]],
     findings: list[Finding],
 ) -> dict[str, Any]:
-    receipt_count, missing = landing.missing_receipts(session, receipts)
+    promised = landing.read_receipts(session, receipts)
     held = log.offset_ranges()  # last of all readings: whatever the others name must be within
     landed = landing.landed_ranges(session)
-    unlanded = landing.read_unlanded(log, landing.unlanded_ranges(landed, held), missing)
+    unlanded = landing.read_unlanded(log, landing.unlanded_ranges(landed, held), promised.missing)
     findings += [
         landing.check_offsets(session, landed, held),
+        landing.check_claims(landed, claimed),
         landing.check_acknowledged(session, ledger, unlanded),
-        landing.check_receipts(receipt_count, missing, unlanded),
+        landing.check_receipts(promised, unlanded),
         landing.check_not_ahead(landed, held),
         landing.check_records(session, log, landed, held),
         published_state.check_landing_order(session),
@@ -127,7 +130,7 @@ def _check_landing(
         "accepted": _record_count(held, good_topics),
         "acknowledged": sum(count for _, _, topic, count in ledger if topic in good_topics),
         "dead_letters": _record_count(held, {names.dead_letters}),
-        "receipts": receipt_count,
+        "receipts": promised.count,
         "waiting_to_land": unlanded.record_count,
     }
 

@@ -57,8 +57,14 @@ def landed_ranges(session: duckdb.DuckDBPyConnection) -> dict[Place, LandedRange
 def check_offsets(
     session: duckdb.DuckDBPyConnection, landed: Mapping[Place, LandedRange], kafka: Mapping[Place, OffsetRange]
 ) -> Finding:
-    """Every offset from Kafka's log start to bronze's newest is in bronze exactly once."""
+    """Every offset from Kafka's log start to bronze's newest is in bronze exactly once, and Kafka holds what comes after it."""
     finding = Finding("kafka_offsets_land_exactly_once", "I1", "every offset up to bronze's newest landed once")
+    for (topic, partition), offsets in kafka.items():
+        known = landed.get((topic, partition))
+        next_offset = known.last_offset + 1 if known else 0
+        if offsets.start > next_offset:
+            gone = f"{topic}/{partition}/{next_offset}-{offsets.start - 1}"
+            finding.add([f"{gone} is neither in bronze nor in Kafka: deleted before it landed"])
     for place, found in landed.items():
         held = kafka.get(place)
         first = min(found.first_offset, held.start) if held else found.first_offset
@@ -66,6 +72,18 @@ def check_offsets(
             continue
         parameters = {"topic": place[0], "partition": place[1], "expected_first": first}
         queries.gather(session, "i1_gaps", finding, parameters)
+    return finding
+
+
+def check_claims(landed: Mapping[Place, LandedRange], claimed: Mapping[str, Mapping[str, int]]) -> Finding:
+    """Bronze holds what the newest publication says it has read: rows lost behind bronze's newest would look like a lag."""
+    finding = Finding("published_offsets_landed", "I1", "bronze holds all that the newest publication says it has read")
+    for topic, partitions in claimed.items():
+        for partition, offset in partitions.items():
+            found = landed.get((topic, int(partition)))
+            newest = found.last_offset if found else -1
+            if newest < offset:
+                finding.add([f"{topic}/{partition}/{newest + 1}-{offset} is published as read, and not in bronze"])
     return finding
 
 
@@ -160,25 +178,46 @@ def check_acknowledged(session: duckdb.DuckDBPyConnection, ledger: Sequence[Coun
     return finding
 
 
-def missing_receipts(session: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, frozenset[ReceiptId]]:
-    """How many receipts there are, and the ids among them that bronze does not hold. A line cut short by a kill is no receipt."""
+@dataclass(frozen=True)
+class Receipts:
+    """How many there are, the ids among them that bronze does not hold, and how many lines are none."""
+
+    count: int = 0
+    missing: frozenset[ReceiptId] = frozenset()
+    unreadable_count: int = 0
+
+
+def read_receipts(session: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Receipts:
+    """A line that a kill cut short, which has no end, is no receipt; any other that cannot be read is one that cannot be checked."""
     present = [str(path) for path in files if path.exists() and path.stat().st_size > 0]
     if not present:
-        return 0, frozenset()
+        return Receipts()
     session.execute(
         "create or replace temp table receipts as select app_id, event_id from read_json($files, format => 'newline_delimited', "
-        "columns => {app_id: 'VARCHAR', event_id: 'VARCHAR'}, ignore_errors => true) where event_id is not null",
+        "columns => {app_id: 'VARCHAR', event_id: 'VARCHAR'}, ignore_errors => true) where app_id is not null and event_id is not null",
         {"files": present},
     )
     count = session.execute("select count(*) from receipts").fetchall()[0][0]
     rows = session.execute(queries.load("i1_receipts")).fetchall()
-    return count, frozenset((app, event) for app, event in rows)
+    return Receipts(count, frozenset((app, event) for app, event in rows), max(0, _count_ends(present) - count))
 
 
-def check_receipts(receipt_count: int, missing: frozenset[ReceiptId], unlanded: Unlanded) -> Finding:
+def _count_ends(files: Sequence[str]) -> int:
+    """Lines that have an end, empty ones left out."""
+    ends = 0
+    for name in files:
+        with Path(name).open("rb") as file:
+            ends += sum(1 for line in file if line.endswith(b"\n") and line.strip())
+    return ends
+
+
+def check_receipts(receipts: Receipts, unlanded: Unlanded) -> Finding:
     """Every event that a client has a receipt for is in bronze, or waits in Kafka."""
-    finding = Finding("receipts_are_held", "I1", f"all {receipt_count} receipts are held")
-    finding.add(f"{app}/{event} is acknowledged and nowhere" for app, event in sorted(missing - unlanded.receipts))
+    finding = Finding("receipts_are_held", "I1", f"all {receipts.count} receipts are held")
+    missing = sorted(receipts.missing - unlanded.receipts)
+    finding.add(f"{app}/{event} is acknowledged and nowhere" for app, event in missing)
+    if receipts.unreadable_count:
+        finding.add([f"{receipts.unreadable_count} lines are no receipts with an app_id and an event_id"])
     if unlanded.receipts:
         finding.note(f"{len(unlanded.receipts)} of them still have to land")
     return finding

@@ -5,18 +5,19 @@ Landing itself compacts the dates that are still open. Exit codes as land_bronze
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from runtime.settings import EXIT_CONFIGURATION
 from storage.bronze_files import DateFiles, choose_dates, list_date_files
 from storage.settings import StorageSettings
-from streaming.errors import ConfigurationError
+from streaming.errors import CompactionError, ConfigurationError
 from streaming.settings import StreamingSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from streaming.date_rewrite import DateRewriter
     from streaming.rewrite_transaction import Rewrite
 
 # Small files are mostly footers: written anew a date may fill fewer files than its bytes promised. The second time they are right.
@@ -28,7 +29,11 @@ def compact(
 ) -> Iterator["Rewrite"]:
     """Rewrites the dates one by one, each until it has as few files as it should; what it yields is committed.
 
-    Raises: ConfigurationError where a second driver cannot be kept from landing's commits.
+    A date that cannot be rewritten keeps none of the others back.
+
+    Raises:
+        ConfigurationError: a second driver cannot be kept from landing's commits.
+        CompactionError: some dates could not be rewritten, at the end.
     """
     from streaming.commit_lock import CommitLock
     from streaming.date_rewrite import DateRewriter
@@ -41,15 +46,25 @@ def compact(
             "landing compacts closed dates there"
         )
     rewriter = DateRewriter(spark, storage.bronze_uri, Committer(lock))
-    target = settings.compact_target_bytes
+    failed: dict[date, Exception] = {}
     for item in dates:
-        left = item
-        for _ in range(MAX_PASSES):
-            if not left.is_worth_rewriting(target):
-                break
-            rewrite = rewriter.rewrite(item.event_date, left.ideal_count(target))
-            yield rewrite
-            left = DateFiles(item.event_date, rewrite.files_after, rewrite.bytes_after)
+        try:
+            yield from _rewrite(rewriter, item, settings.compact_target_bytes)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next date may be sound
+            failed[item.event_date] = error
+    if failed:
+        said = "; ".join(f"{day}: {type(error).__name__}: {str(error)[:300]}" for day, error in failed.items())
+        raise CompactionError(f"{len(failed)} of {len(dates)} dates could not be rewritten: {said}")
+
+
+def _rewrite(rewriter: "DateRewriter", date_files: DateFiles, target_bytes: int) -> Iterator["Rewrite"]:
+    left = date_files
+    for _ in range(MAX_PASSES):
+        if not left.is_worth_rewriting(target_bytes):
+            return
+        rewrite = rewriter.rewrite(date_files.event_date, left.ideal_count(target_bytes))
+        yield rewrite
+        left = DateFiles(date_files.event_date, rewrite.files_after, rewrite.bytes_after)
 
 
 def main() -> int:

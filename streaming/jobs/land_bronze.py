@@ -32,17 +32,16 @@ def run(
         timeout_seconds=settings.kafka_wait_seconds,
         is_stopping=stopping.is_set,
     )
-    reader = EndOffsetReader(storage.kafka_bootstrap_servers, storage.topics.landed)
-    ends = reader.read()
-    reader.close()
     if stopping.is_set():
         return
     progress.set_state("starting")
     spark = build_spark(settings, "tidemark-land-bronze")
     catch_signals(stopping)
     driver = driver_process(spark)
+    reader = EndOffsetReader(storage.kafka_bootstrap_servers, storage.topics.landed)
     landing = Landing(spark, storage, settings, progress)
-    landing.start(topics, ends)
+    landing.start(topics, reader.read)
+    reader.close()
     logger.info("landing %s into %s", ", ".join(storage.topics.landed), landing.table.uri)
     while not stopping.wait(POLL_SECONDS):
         if driver is not None and driver.poll() is not None:

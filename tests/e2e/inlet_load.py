@@ -20,20 +20,29 @@ class InletLoad(threading.Thread):
         self._inlet = stack.open_inlet()
         self._is_stopping = threading.Event()
         self._sent: list[str] = []
+        self._death = ""
         self.start()
 
     def run(self) -> None:
         """See Thread."""
+        try:
+            self._send()
+        except Exception as error:  # noqa: BLE001 - told by finish(), in the thread that can fail the run
+            self._death = repr(error)
+
+    def _send(self) -> None:
         while not self._is_stopping.wait(PAUSE_SECONDS):
             event_ids = [f"{self._prefix}{len(self._sent) + number}" for number in range(BATCH_RECORDS)]
             self._inlet.send(event_ids, self._occurred_at)
             self._sent += event_ids
 
     def finish(self) -> None:
-        """The broker has them all. Raises: AssertionError when it does not say so in time."""
+        """The broker has them all. Raises: AssertionError when it does not say so in time, or when there are none."""
         self._is_stopping.set()
         self.join(120)
         assert not self.is_alive(), "the broker has not acknowledged every download"
+        assert not self._death, f"the client of the inlet died: {self._death}"
+        assert self._sent, "nothing was sent"
 
     def published(self) -> tuple[int, int, int]:
         """Sent, and once settled rows and distinct ids of `silver.events`: all three are equal when each is there once."""

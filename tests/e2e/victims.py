@@ -20,21 +20,23 @@ def kill_service(name: str, pid: int) -> None:
         send_signal(pid, signal.SIGKILL)
 
 
-def signal_tree(pid: int, number: signal.Signals) -> None:
-    """Signals a process and its children at once. One that is gone is none."""
+def signal_tree(pid: int, number: signal.Signals) -> bool:
+    """Signals a process and its children at once. False when it was gone."""
     try:
         root = psutil.Process(pid)
         family = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return
-    for process in family:
-        send_signal(process.pid, number)
+        return False
+    is_there, *_ = [send_signal(process.pid, number) for process in family]
+    return is_there
 
 
-def send_signal(pid: int, number: signal.Signals) -> None:
-    """Signals one process; one that is gone is none."""
+def send_signal(pid: int, number: signal.Signals) -> bool:
+    """Signals one process. False when it was gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+        return True
+    return False
 
 
 def find_run(fork_server_pid: int) -> int | None:

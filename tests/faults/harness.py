@@ -60,7 +60,7 @@ def run_faults(
         else:
             producer.wait(LIMIT_SECONDS)
         nemesis.run(schedule)
-    except (CommandError, subprocess.SubprocessError, httpx.HTTPError, psutil.Error) as error:
+    except (CommandError, AssertionError, subprocess.SubprocessError, httpx.HTTPError, psutil.Error) as error:
         problem = repr(error)
         progress(f"the faults end here: {problem}")
     for what, end in (
@@ -68,15 +68,15 @@ def run_faults(
         ("ending the client that sends poison", poison.finish),
         ("ending the client of the inlet", downloads.finish),
         ("draining", lambda: stack.settle(DRAIN_SECONDS)),
+        ("ending the reader", reader.finish),
     ):
         try:
             progress(what)
             end()
         except (AssertionError, subprocess.SubprocessError) as error:
             problem = f"{problem}; {error!r}" if problem else repr(error)
-    readings = reader.finish()
     try:
-        verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, readings)
+        verdict = judge(stack, folder, producer.app_id, seed, nemesis.injected, reader.readings)
         verdict.downloads = downloads.published()
     except Exception as error:
         error.add_note(f"what went wrong before: {problem or 'nothing'}")

@@ -150,9 +150,8 @@ class Nemesis:
         return _Done(signalled)
 
     def _kill_run(self) -> _Done:
-        before, pid = self._note_publication(), self._wait_for_run()
+        before, pid = self._hit_run(signal.SIGKILL)
         signalled = time.monotonic()
-        signal_tree(pid, signal.SIGKILL)
         wait_until(
             lambda: self._find_run() not in (None, pid), RECOVERY_SECONDS, "another run publishes", _POLL_SECONDS
         )
@@ -160,9 +159,15 @@ class Nemesis:
         self._wait_for_publication(before + 1)
         return _Done(signalled, back)
 
+    def _hit_run(self, number: signal.Signals) -> tuple[int, int]:
+        """The newest publication before it, and the run that was hit: one that ended meanwhile is none."""
+        while True:
+            before, pid = self._note_publication(), self._wait_for_run()
+            if signal_tree(pid, number):
+                return before, pid
+
     def _pause_run(self) -> _Done:
-        before, pid = self._note_publication(), self._wait_for_run()
-        signal_tree(pid, signal.SIGSTOP)
+        before, pid = self._hit_run(signal.SIGSTOP)
         time.sleep(PAUSE_SECONDS)
         signal_tree(pid, signal.SIGCONT)
         continued = time.monotonic()
@@ -175,7 +180,7 @@ class Nemesis:
             return self._pause_run()
         pid = self._service(target).pid
         assert pid is not None
-        signal_tree(pid, signal.SIGSTOP)
+        assert signal_tree(pid, signal.SIGSTOP), f"{target} was gone before it could be paused"
         time.sleep(PAUSE_SECONDS)
         signal_tree(pid, signal.SIGCONT)
         return _Done(time.monotonic())

@@ -24,9 +24,16 @@ class PoisonProducer(threading.Thread):
             {"bootstrap.servers": bootstrap, "queue.buffering.max.messages": _QUEUED_AT_MOST, "log_level": 0}
         )
         self.sent_count = 0
+        self._death = ""
 
     def run(self) -> None:
         """See Thread."""
+        try:
+            self._send()
+        except Exception as error:  # noqa: BLE001 - told by finish(), in the thread that can fail the run
+            self._death = repr(error)
+
+    def _send(self) -> None:
         if not self._rate:
             return
         started = time.monotonic()
@@ -38,7 +45,11 @@ class PoisonProducer(threading.Thread):
             self._producer.poll(0)
 
     def finish(self) -> None:
-        """Sends nothing new; what is queued goes out, or is lost with the client, which nobody was promised anything of."""
+        """Sends nothing new; what is queued goes out, or is lost with the client, which nobody was promised anything of.
+
+        Raises: AssertionError when it had ended by itself.
+        """
         self._stopping.set()
         self.join(10)
         self._producer.flush(30)
+        assert not self._death, f"the client that sends poison died: {self._death}"

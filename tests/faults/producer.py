@@ -85,10 +85,14 @@ class VerifiableProducer:
             thread.start()
 
     def wait(self, timeout_seconds: float) -> None:
-        """Until the limit is sent and answered."""
+        """Until the limit is sent and answered. Raises: AssertionError when it is not in time."""
         deadline = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        is_late = any(thread.is_alive() for thread in self._threads)
+        assert not is_late, (
+            f"{self.acknowledged_count} of {self._mix.limit} events were answered in {timeout_seconds:.0f} s"
+        )
 
     def finish(self, timeout_seconds: float) -> None:
         """Sends nothing new and waits for the answers that are due. Raises: AssertionError when one does not come in time."""

@@ -1,7 +1,7 @@
 """A reader of the analytics API beside the faults: no publication goes back, and one publication has one answer.
 
 It asks for the totals of the current publication and, every few looks, for those of an earlier one it has seen. Not being answered is
-allowed while something is down; a different answer never is.
+allowed while something is down, and an earlier publication may have expired; a different answer never is.
 """
 
 import threading
@@ -12,16 +12,18 @@ from typing import Any
 import httpx
 
 _PAUSE_SECONDS = 0.25
+_NOTHING = -1
 _LOOK_BACK_EVERY = 4
 _GONE = 410
 
 
 @dataclass
 class Readings:
-    """What was read: totals by publication, and every contradiction in words."""
+    """What was read: totals by publication, and every contradiction in words. `looked_back`: answers as of an earlier publication."""
 
     totals: dict[int, Any] = field(default_factory=dict)
     answer_count: int = 0
+    looked_back: int = 0
     failure_count: int = 0
     contradictions: list[str] = field(default_factory=list)
 
@@ -35,7 +37,8 @@ class ConcurrentReader:
         self._until = datetime.now(UTC).date() + timedelta(days=2)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._newest = -1
+        self._newest = _NOTHING
+        self._death = ""
         self.readings = Readings()
 
     def start(self) -> None:
@@ -43,12 +46,19 @@ class ConcurrentReader:
         self._thread.start()
 
     def finish(self) -> Readings:
-        """Ends reading."""
+        """Ends reading. Raises: AssertionError when it had ended by itself."""
         self._stopping.set()
         self._thread.join(60)
+        assert not self._death, f"the reader died: {self._death}"
         return self.readings
 
     def _run(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001 - told by finish(), in the thread that can fail the run
+            self._death = repr(error)
+
+    def _read(self) -> None:
         looks = 0
         with httpx.Client(base_url=self._url, headers=self._headers, timeout=10) as client:
             while not self._stopping.wait(_PAUSE_SECONDS):
@@ -77,13 +87,15 @@ class ConcurrentReader:
             self.readings.contradictions.append(f"{answer.status_code}: {answer.text[:200]}")
             return
         body = answer.json()
-        if body["publication"] is not None:
-            self.note(body["publication"], body["metrics"], asked)
+        publication = _NOTHING if body["publication"] is None else body["publication"]
+        if publication != _NOTHING or self._newest != _NOTHING:
+            self.note(publication, body["metrics"], asked)
 
     def note(self, publication: int, metrics: list[dict[str, Any]], asked: int | None) -> None:
         """Holds one answer against all before it."""
         readings = self.readings
         readings.answer_count += 1
+        readings.looked_back += asked is not None
         totals = sorted(
             (row["window_start"], row["event_type"], row["platform"], row["event_count"], row["unique_users"])
             for row in metrics

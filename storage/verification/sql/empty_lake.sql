@@ -6,7 +6,8 @@ create schema lake.operations;
 create table lake.silver.events (
     kafka_topic varchar, kafka_partition integer, kafka_offset bigint, app_id varchar, event_id varchar, event_type varchar,
     contract varchar, occurred_at timestamptz, received_at timestamptz, ingested_at timestamptz, event_date date, event_hour timestamptz,
-    family varchar, user_id varchar, platform varchar, is_late boolean, payload_hash varchar
+    family varchar, user_id varchar, platform varchar, content_id varchar, session_id varchar, device_type varchar, location varchar,
+    metadata varchar, payload varchar, is_late boolean, payload_hash varchar
 );
 create table lake.silver.duplicates (
     kafka_topic varchar, kafka_partition integer, kafka_offset bigint, app_id varchar, event_id varchar, occurred_at timestamptz,

@@ -1,4 +1,4 @@
--- Rows that silver judged otherwise than the rules do: other table, winner, reason, family, user, platform or lateness.
+-- Rows that silver judged otherwise than the rules do: other table, winner, reason, family, user, platform, lateness or fields.
 select
     coordinates(landed.kafka_topic, landed.kafka_partition, landed.kafka_offset) || ' must be in ' || landed.expected_table
     || coalesce(' (' || landed.reason || ')', '') || ', is in ' || published.silver_table || coalesce(' (' || published.reason || ')', '')
@@ -16,6 +16,7 @@ where landed.is_due and (
             or landed.user_id is distinct from published.user_id
             or landed.platform is distinct from published.platform
             or landed.is_late is distinct from published.is_late
+            or landed.details is distinct from published.details
         )
     )
     or (

@@ -8,6 +8,7 @@ with landed as (
         bronze.value,
         md5(bronze.value) as payload_hash,
         json_text(bronze.value) as body,
+        json_extract_string(body, ['$.content_id', '$.session_id', '$.device_type', '$.location']) as texts,
         avro_facts.user_id as avro_user_id,
         avro_facts.region as avro_region,
         avro_facts.error_code as avro_error_code,
@@ -27,7 +28,7 @@ with landed as (
         and bronze.dlq_stage is distinct from 'consumer'
 )
 select
-    landed.* exclude (value, body, avro_user_id, avro_region, avro_error_code, avro_status, is_landed_in_time),
+    landed.* exclude (value, body, texts, avro_user_id, avro_region, avro_error_code, avro_status, is_landed_in_time),
     coalesce(landed.is_landed_in_time, false) as is_due,
     landed.rejection_reason as reason,
     case
@@ -52,6 +53,14 @@ select
         else stripped(landed.body ->> '$.user_id')
     end as user_id,
     case when family_of(landed.contract) = 'engagement' then landed.body ->> '$.platform' end as platform,
+    case
+        when family_of(landed.contract) = 'engagement'
+            then details_of(
+                'engagement', landed.texts[1], landed.texts[2], landed.texts[3], landed.texts[4], (landed.body -> '$.metadata')::varchar, null
+            )
+        when family_of(landed.contract) = 'generic'
+            then details_of('generic', null, null, null, null, null, (landed.body -> '$.payload')::varchar)
+    end as details,
     case when family_of(landed.contract) = 'download' then coalesce(landed.avro_region, landed.body ->> '$.user_context.region') end as region,
     case when family_of(landed.contract) = 'download' then coalesce(landed.avro_error_code, landed.body ->> '$.download.error_code', 'none') end
         as error_code,

@@ -21,3 +21,10 @@ create or replace temp macro stripped(text) as trim(text, e' \t\n\r\x0b\x0c');
 create or replace temp macro filled(one, other) as coalesce(nullif(stripped(one), ''), nullif(stripped(other), ''));
 create or replace temp macro at_most_100(text) as
     if(length(text) <= 100, text, concat(substring(text, 1, 67), '~', md5(text)));
+
+-- What an event's own fields say, as one number, for the two families whose fields silver keeps as they are; null for all others.
+create or replace temp macro details_of(family, content_id, session_id, device_type, location, metadata, payload) as
+    case
+        when family in ('engagement', 'generic')
+            then hash([content_id, session_id, device_type, location, nullif(metadata, 'null'), nullif(payload, 'null')])
+    end;

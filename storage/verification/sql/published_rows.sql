@@ -3,6 +3,7 @@ create or replace temp table published_rows as
 select
     'events' as silver_table, kafka_topic, kafka_partition, kafka_offset, app_id, event_id, event_type, contract, occurred_at,
     received_at, ingested_at, event_date, event_hour, family, user_id, platform, is_late, payload_hash,
+    details_of(family, content_id, session_id, device_type, location, metadata, payload) as details,
     null::varchar as reason, null::varchar as stage, null::boolean as payload_differs,
     null::varchar as winner_topic, null::integer as winner_partition, null::bigint as winner_offset
 from lake.silver.events

@@ -10,6 +10,7 @@ import pytest
 from storage.cold_export import FolderTarget, export_day, open_target, safe_name
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import IMPORT_TOPIC, engagement_row, write_bronze
+from tests.fixtures.lakehouse import open_lakehouse
 from tests.integration.hot_store.conftest import AWS
 
 pytestmark = pytest.mark.integration
@@ -97,6 +98,22 @@ def test_a_copy_of_a_copy_is_a_copy(storage_settings: StorageSettings) -> None:
     ]
 
     assert counts == [1, 0, 0]
+
+
+@pytest.mark.feature("S2-9")
+def test_of_a_repaired_event_the_repaired_record_is_written(storage_settings: StorageSettings, tmp_path: Path) -> None:
+    # Regression: the refused body came first, so it was the event and the repaired one its copy: the archive lacked what gold counts.
+    lakehouse = open_lakehouse(storage_settings, checks=False)
+    moment = DAY + timedelta(hours=3)
+    lakehouse.land([engagement_row(0, moment, "e1", value=b'{"event_type": "like"}'), engagement_row(1, moment, "e1")])
+    before = export_day(storage_settings, DAY.date(), FolderTarget(tmp_path / "before"))
+    lakehouse.note_arrivals()
+    lakehouse.publish([moment])
+    lakehouse.engine.dispose()
+    after = export_day(storage_settings, DAY.date(), FolderTarget(tmp_path / "after"))
+    assert before.event_count == after.event_count == 1
+    assert tree(tmp_path / "before") != tree(tmp_path / "after")
+    assert list(tree(tmp_path / "after").values()) == [engagement_row(1, moment, "e1").value]
 
 
 @pytest.mark.feature("S2-9")

@@ -15,6 +15,7 @@ from ingestion.contracts.validation import Rejection
 from ingestion.sinks.kafka import KafkaSink, KafkaSinkSettings
 from ingestion.sinks.records import Stamper
 from ingestion.sinks.sink import Batch
+from storage.control import make_engine
 from storage.hot_store.group_offsets import GroupOffsets
 from storage.hot_store.reconciliation import Reconciliation, reconcile
 from storage.hot_store.store import HotStore
@@ -114,6 +115,26 @@ def test_what_is_missing_and_what_is_unfounded_is_named(
     assert found.missing[:2] == ("app/e10", "app/e11")
     assert len(found.missing) == 20
     assert found.unfounded == ("app/e40", "app/never sent")
+
+
+@pytest.mark.feature("S2-10")
+def test_a_key_that_is_there_twice_is_named(
+    storage_settings: StorageSettings, postgres: HotStore, group: GivenOffsets
+) -> None:
+    # Regression: under another time a key may be there again as far as PostgreSQL's index is concerned, and nothing looked for it.
+    write_bronze(storage_settings.bronze_uri, [landed(0), landed(1)])
+    postgres.write([hot(0), hot(1)])
+    assert compare(storage_settings, postgres, group, 2).ok
+    engine = make_engine(storage_settings, pool_size=1)
+    with engine.begin() as connection:
+        columns = "app_id, event_type, user_id, received_at, contract, body, kafka_partition, kafka_offset"
+        connection.exec_driver_sql(
+            f"insert into hot.events (event_id, occurred_at, {columns}) "
+            f"select event_id, occurred_at - interval '1 second', {columns} from hot.events where event_id = 'e1'"
+        )
+    engine.dispose()
+    found = compare(storage_settings, postgres, group, 2)
+    assert (found.ok, found.doubled_count, found.doubled) == (False, 1, ("app/e1",))
 
 
 @pytest.mark.feature("S2-10")

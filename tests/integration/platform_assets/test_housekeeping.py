@@ -44,7 +44,7 @@ def test_an_expired_publication_is_gone_and_the_kept_ones_answer_as_before(stora
         expire(
             storage_settings,
             lakehouse.engine,
-            {first.publication_id, third.publication_id},
+            lambda: {first.publication_id, third.publication_id},
             delete_older_than=datetime.now(UTC) + timedelta(hours=1),
         )
     assert [item.publication_id for item in publications.listing(lakehouse.engine)] == [3, 1]
@@ -98,7 +98,9 @@ def test_files_that_lost_rows_are_merged_as_well(
         at = (datetime.now(UTC) - age).timestamp()
         os.utime(path, (at, at))
     for _ in range(2):
-        expire(storage_settings, lakehouse.engine, kept, delete_older_than=datetime.now(UTC) + timedelta(hours=1))
+        expire(
+            storage_settings, lakehouse.engine, lambda: kept, delete_older_than=datetime.now(UTC) + timedelta(hours=1)
+        )
         assert live_files(lakehouse.engine, "fct_user_hours") == (1, 0)
         assert [lakehouse.everything(item) for item in made] == before
         assert (stray.exists(), young.exists()) == (False, True)

@@ -1,5 +1,6 @@
 """Dagster over a real lake: widened selections, failing checks, sensors over several ticks with the cursor carried."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -237,6 +238,39 @@ def test_a_late_day_with_many_records_is_cut_at_its_hours_until_they_only_grow(
     failing = [replace(hour, attempts=5, touched_at=hour.touched_at - index * HOUR) for index, hour in enumerate(dirty)]
     windows = plan_late_windows(warehouse, failing)
     assert [window.hours for window in windows] == [(hour,) for hour in reversed(hours)], "what waits longest is first"
+
+
+@pytest.mark.feature("K3", "K10")
+def test_a_bronze_that_was_restored_has_its_hours_published_again(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    # Regression: its versions began again below the cursor, and until they had passed it nothing that arrived was published.
+    bronze, copy = Path(lakehouse.settings.bronze_uri), tmp_path / "copy"
+    lakehouse.land([engagement_row(0, OLD)])
+    shutil.copytree(bronze, copy)
+    lakehouse.land([engagement_row(1, OLD)])
+    lakehouse.land([engagement_row(2, OLD + HOUR)])
+    lakehouse.land([engagement_row(3, OLD + 9 * HOUR)])
+    lakehouse.note_arrivals()
+    lakehouse.publish([OLD, OLD + HOUR, OLD + 9 * HOUR])
+    before = lakehouse.everything()
+    assert list_dirty(lakehouse.engine) == []
+
+    shutil.rmtree(bronze)
+    shutil.copytree(copy, bronze)
+    lakehouse.note_arrivals()
+    assert [item.hour for item in list_dirty(lakehouse.engine)] == [OLD], "of the others bronze says nothing yet"
+    lakehouse.land([engagement_row(1, OLD), engagement_row(2, OLD + HOUR)])
+    lakehouse.note_arrivals()
+    hours = [item.hour for item in list_dirty(lakehouse.engine)]
+    assert hours == [OLD, OLD + HOUR]
+    outcome = lakehouse.publish(hours)
+    assert outcome.publication is None
+    assert not outcome.plan.cutoffs, "which rows an older bronze had is not known: they are built whole"
+    assert lakehouse.everything() == before
+    later = [engagement_row(4 + index, OLD + hours * HOUR, ingested_at=NOW) for index, hours in enumerate((1, 9))]
+    lakehouse.land(later)
+    lakehouse.note_arrivals()
+    assert [item.hour for item in list_dirty(lakehouse.engine)] == [OLD + HOUR, OLD + 9 * HOUR]
+    assert list(lakehouse.publish([OLD + HOUR]).plan.cutoffs) == [OLD + HOUR], "and this one grows again"
 
 
 @pytest.mark.feature("K3", "S1-11")

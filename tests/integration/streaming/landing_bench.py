@@ -156,7 +156,7 @@ class LandingBench:
         self._ends = reader.read()
         reader.close()
         landing = Landing(self.spark, self.storage, self.settings, **overrides)
-        landing.start(topics, self._ends)
+        landing.start(topics, lambda: self._ends)
         self._running = landing
         return landing
 

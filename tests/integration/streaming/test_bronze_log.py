@@ -142,6 +142,31 @@ def test_after_an_append_that_failed_nothing_is_committed_until_the_next_start(
     assert bench.read_bronze() == read_broker(bootstrap)
 
 
+def test_a_driver_that_finds_another_ones_batch_lands_nothing_more(bench: LandingBench) -> None:
+    # Regression: two drivers with checkpoints of their own each landed every record.
+    bootstrap = bench.storage.kafka_bootstrap_servers
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    bench.land_all()
+    landing = bench.start()
+    log, version = Path(bench.storage.bronze_uri, "_delta_log"), landing.table.version()
+    assert version is not None
+    # What another driver of a later batch would have committed, as far as the log says.
+    lines = [json.loads(line) for line in (log / f"{version:020}.json").read_text().splitlines()]
+    info = next(line["commitInfo"] for line in lines if "commitInfo" in line)
+    told = json.loads(info["userMetadata"])
+    told["offsets"][LIVE_TOPIC] = {part: offset + 1 for part, offset in told["offsets"][LIVE_TOPIC].items()}
+    info["userMetadata"] = json.dumps(told)
+    (log / f"{version + 1:020}.json").write_text(json.dumps({"commitInfo": info}) + "\n")
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    deadline = time.monotonic() + 60
+    with pytest.raises(LandingFailedError, match="another driver has landed"):
+        while time.monotonic() < deadline:
+            landing.check()
+            time.sleep(0.1)
+    assert landing.table.version() == version + 1
+    landing.stop()
+
+
 def test_rows_without_the_columns_of_the_table_are_refused(bench: LandingBench) -> None:
     produce_events(bench.storage.kafka_bootstrap_servers, LIVE_TOPIC, 10)
     bench.land_all()
@@ -167,10 +192,20 @@ def test_landing_trims_the_log_of_what_is_older_than_a_day_by_the_hour(
     landing = bench.start()
     monkeypatch.setattr("streaming.landing.COMMITS_PER_CHECKPOINT", 0)
     monkeypatch.setattr("streaming.landing.LOG_TRIM_SECONDS", 0)
-    old = time.time() - 25.5 * 3_600
-    for path in log.glob("0*"):
-        os.utime(path, (old, old))
     newest = landing.table.version()
+    assert newest is not None
+
+    def age(hours: float) -> None:
+        moment = time.time() - hours * 3_600
+        for path in log.glob("0*"):
+            os.utime(path, (moment, moment))
+
+    age(23.5)
+    for _ in range(2):
+        landing.check()
+    young = {int(path.name.partition(".")[0]) for path in log.glob("0*.json")}
+    assert young == set(range(newest + 1)), "what is younger than a day stays"
+    age(25.5)
     for _ in range(2):
         landing.check()
     assert landing.stop()

@@ -103,9 +103,21 @@ def _event(row: "StampedRow") -> dict[str, Any]:
         "family": row.contract.split("/")[0],
         "user_id": body["user_id"].strip(),
         "platform": body.get("platform"),
+        **_details(row.contract, body),
         "is_late": row.received - row.occurred_at > LATE_AFTER,
         "payload_hash": _hash(row),
     }
+
+
+def _details(contract: str, body: dict[str, Any]) -> dict[str, Any]:
+    if contract == "engagement/1":
+        texts = {name: body.get(name) for name in ("content_id", "session_id", "device_type", "location")}
+        return {**texts, "metadata": _compact(body["metadata"]) if "metadata" in body else None}
+    return {"payload": _compact(body["payload"])} if contract == "generic/1" else {}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _duplicate(row: "StampedRow", winner: "StampedRow") -> dict[str, Any]:

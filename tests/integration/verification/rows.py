@@ -12,14 +12,20 @@ from tests.unit.ingestion.schema_registry.test_decoding import encoded
 HOUR = datetime(2026, 2, 1, 10, tzinfo=UTC)
 
 
-def engagement(kafka_offset: int, *, minutes: int = 10, user: str = "u1", **changes: Any) -> StampedRow:
-    """A like on the web, `minutes` after HOUR."""
+def engagement(
+    kafka_offset: int, *, minutes: int = 10, user: str = "u1", body: Mapping[str, Any] | None = None, **changes: Any
+) -> StampedRow:
+    """A like on the web, `minutes` after HOUR. `body` adds fields."""
     fields: dict[str, Any] = {
         "event_type": "like",
         "event_id": f"e{kafka_offset}",
         "occurred_at": HOUR + timedelta(minutes=minutes),
         "value": _json(
-            event_type="like", user_id=user, platform="web", event_id=changes.get("event_id", f"e{kafka_offset}")
+            event_type="like",
+            user_id=user,
+            platform="web",
+            event_id=changes.get("event_id", f"e{kafka_offset}"),
+            **(body or {}),
         ),
         **changes,
     }

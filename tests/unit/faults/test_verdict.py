@@ -1,14 +1,18 @@
 """The fault harness can say no: each kind of wrong is found, and named."""
 
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from runtime.crash_points import CrashPoint
+from tests.e2e.stack import CommandError, Stack, wait_until
 from tests.faults.nemesis import KILLED, PAUSED, Fault, make_schedule
+from tests.faults.poison import PoisonProducer
+from tests.faults.producer import Mix, VerifiableProducer
 from tests.faults.reader import ConcurrentReader
-from tests.faults.verdict import Cell, Comparison, Verdict, compare
+from tests.faults.verdict import Cell, Comparison, Verdict, compare, compare_api, find_wrong
 
 HOUR = datetime(2026, 1, 5, 12, tzinfo=UTC)
 INTENTS = [
@@ -89,14 +93,87 @@ def test_a_publication_that_goes_back_or_changes_is_a_contradiction() -> None:
     assert other.readings.contradictions == ["publication 1 was asked for, 2 answered"]
 
 
-KINDS = ("lost", "double", "invented", "wrong_cells", "checker", "hot_store", "live_windows", "contradictions")
+def test_nothing_published_after_something_was_is_a_contradiction() -> None:
+    back = reader()
+    back.note(2, metrics(2), None)
+    back.note(-1, [], None)
+    assert back.readings.contradictions == ["publication -1 after 2"]
+
+
+def test_a_client_that_died_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise KeyError("publication")
+
+    dead = reader()
+    monkeypatch.setattr(dead, "_look", die)
+    dead.start()
+    wait_until(lambda: not dead._thread.is_alive(), 20, "its death")
+    with pytest.raises(AssertionError, match="reader died: KeyError"):
+        dead.finish()
+    poison = PoisonProducer("127.0.0.1:1", 100.0)
+    monkeypatch.setattr(poison, "_send", die)
+    poison.start()
+    with pytest.raises(AssertionError, match="poison died: KeyError"):
+        poison.finish()
+
+
+def test_a_flood_that_is_not_answered_in_time_is_told(tmp_path: Path) -> None:
+    producer = VerifiableProducer("http://127.0.0.1:1", None, tmp_path, seed=1, mix=Mix(0, limit=10))
+    producer.start()
+    with pytest.raises(AssertionError, match="0 of 10 events were answered"):
+        producer.wait(0.5)
+    with pytest.raises(AssertionError, match="unanswered"):
+        producer.finish(0.1)
+
+
+class FakeStack:
+    """A stack whose commands and API say what a test says."""
+
+    def __init__(self, told: Any) -> None:
+        self.told = told
+
+    def run(self, *_: str, **__: Any) -> Any:
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
+
+    def get(self, *_: str, **__: Any) -> Any:
+        return {"metrics": self.told}
+
+
+def test_what_a_checking_command_says_is_wrong() -> None:
+    def must_be(told: dict[str, Any]) -> dict[str, bool]:
+        return {"it looked": told["count"] > 0}
+
+    stacks = [FakeStack(told) for told in ({"count": 1}, {"count": 0}, CommandError("verify ended with 1"))]
+    found = [find_wrong(cast("Stack", stack), "verify", must_be=must_be) for stack in stacks]
+    assert found == [[], ['not so: it looked; {"count": 0}'], ["verify ended with 1"]]
+
+
+@pytest.mark.parametrize("answered", [(2, 1), (1, 1), None])
+def test_a_day_that_the_api_answers_otherwise_is_named(answered: tuple[int, int] | None) -> None:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    row = {"window_start": today.isoformat(), "event_type": "like", "platform": "web"}
+    rows = [] if answered is None else [{**row, "event_count": answered[0], "unique_users": answered[1]}]
+    long_ago = datetime(2016, 1, 1, tzinfo=UTC)
+    days = {(today, "like", "web"): (2, 1), (long_ago, "like", "web"): (5, 5)}
+    wrong = compare_api(cast("Stack", FakeStack(rows)), days)
+    expected = [f"{today:%Y-%m-%d} like web: the API says {answered}, the journal (2, 1)"]
+    assert wrong == ([] if answered == (2, 1) else expected)
+
+
+KINDS = (
+    *("lost", "double", "invented", "wrong_cells", "checker"),
+    *("hot_store", "live_windows", "api_cells", "contradictions"),
+)
 
 
 def make_verdict(**found: Any) -> Verdict:
     """One that is ok, but for what is given."""
-    counts = dict.fromkeys(("sent", "acknowledged", "published"), 1)
-    counts |= dict.fromkeys(("seed", "answers_read", "publications_read", "live_hours_compared"), 0)
-    return Verdict(**{"code_version": "", **counts, **{kind: [] for kind in KINDS}, **found})
+    counts = dict.fromkeys(("sent", "acknowledged", "published", "answers_read", "looked_back"), 1)
+    counts |= dict.fromkeys(("seed", "unanswered", "live_hours_compared"), 0) | {"publications_read": 2}
+    fields = {"code_version": "", "downloads": (3, 3, 3), **counts, **{kind: [] for kind in KINDS}}
+    return Verdict(**{**fields, **found})
 
 
 def test_a_verdict_over_nothing_is_not_ok() -> None:
@@ -106,6 +183,9 @@ def test_a_verdict_over_nothing_is_not_ok() -> None:
         assert not make_verdict(**{kind: ["x"]}).ok
     assert not make_verdict(downloads=(2, 1, 1)).ok
     assert not make_verdict(downloads=(2, 3, 2)).ok
+    assert not make_verdict(downloads=(0, 0, 0)).ok
+    for count in ("answers_read", "looked_back", "publications_read"):
+        assert not make_verdict(**{count: 0}).ok
     assert not make_verdict(problem="not drained").ok
 
 
