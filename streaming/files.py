@@ -3,11 +3,16 @@
 Also the lock that keeps a second driver out. Knows nothing about what the files say.
 """
 
+import threading
 from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.sql import SparkSession
+
+# What this process's JVM has locked, by URI.
+_held: dict[str, Any] = {}
+_guard = threading.Lock()
 
 
 def resolve_uri(uri: str) -> str:
@@ -75,8 +80,18 @@ class Files:
     def try_lock(self, uri: str) -> Any | None:
         """A lock on a local file that this JVM holds until it ends, or None when another process holds it.
 
-        The JVM holds it, not this process: a JVM that outlives its Python by a second may still commit in that second.
+        The JVM holds it, not this process: a JVM that outlives its Python by a second may still commit in that second. None as well when it
+        holds the lock already, and without a look at the file: whoever opens and closes it gives up the process's locks on it.
         """
+        with _guard:
+            if uri in _held:
+                return None
+            lock = self._lock_file(uri)
+            if lock is not None:
+                _held[uri] = lock
+            return lock
+
+    def _lock_file(self, uri: str) -> Any | None:
         channel = self._jvm.java.io.RandomAccessFile(uri.removeprefix("file://"), "rw").getChannel()
         try:
             lock = channel.tryLock()
@@ -90,7 +105,10 @@ class Files:
 
     def unlock(self, lock: Any) -> None:
         """Gives up what try_lock() gave. Idempotent."""
-        lock.acquiredBy().close()
+        with _guard:
+            lock.acquiredBy().close()
+            for uri in [uri for uri, held in _held.items() if held is lock]:
+                del _held[uri]
 
     def _open(self, uri: str) -> tuple[Any, Any]:
         path = self._jvm.org.apache.hadoop.fs.Path(uri)

@@ -278,12 +278,17 @@ def list_uncompared(engine: Engine, now: datetime) -> list[datetime]:
     By itself, not by what the product says is due.
     """
     over = now - timedelta(hours=1, seconds=StorageSettings().late_after_seconds + CLOSING_SECONDS)
-    hour = sa.func.date_trunc("hour", minutes.c.minute)
+    hour = sa.func.date_trunc("hour", minutes.c.minute, "UTC")
     with engine.connect() as connection:
         live = connection.execute(sa.select(hour).where(hour <= over).distinct()).scalars().all()
         known = {row.hour: row.compared_version for row in connection.execute(sa.select(live_hours))}
         published = {row.hour: row.published_version for row in connection.execute(sa.select(bronze_hours))}
-    return sorted(item for item in live if (known.get(item) or -1) < (published.get(item) or 0))
+
+    def is_compared(item: datetime) -> bool:
+        compared, newest = known.get(item), published.get(item)
+        return compared is not None and newest is not None and compared >= newest
+
+    return sorted(item for item in live if not is_compared(item))
 
 
 def list_dropped(engine: Engine) -> list[str]:

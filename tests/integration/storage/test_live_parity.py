@@ -24,6 +24,7 @@ from storage.live.parity import ParityReport
 from storage.live.state import WINDOWS_QUERY
 from storage.publications import latest
 from storage.settings import StorageSettings
+from tests.faults.verdict import list_uncompared
 from tests.fixtures.live_records import (
     HOUR,
     Sent,
@@ -255,12 +256,17 @@ def test_an_hour_waits_until_live_has_read_what_gold_published_of_it(both: Both)
     end = count_and_close(both, ordinary)
     both.land(ordinary)
     both.publish_hour()
+    over = HOUR + timedelta(hours=2)
+    assert list_uncompared(both.engine, HOUR + 73 * MINUTE) == []
+    assert list_uncompared(both.engine, over) == [HOUR], "the fault harness demands it, whatever is due"
     [due] = both.due()
     note_comparison(both.engine, due, {"ok": True}, HOUR)
+    assert list_uncompared(both.engine, over) == []
 
     both.land([LATE], first_offset=end)
     both.publish_hour()
     assert both.due() == [], "live has not read it"
+    assert list_uncompared(both.engine, over) == [HOUR]
     both.write_live(ordinary, [(LATE, "late", end)], batch_id=1, offsets={0: end + 1})
     [due] = both.due()
     assert both.compare(due).ok

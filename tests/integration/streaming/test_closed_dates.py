@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +21,10 @@ from storage.control import make_engine
 from storage.duckdb_session import open_session
 from storage.settings import StorageSettings
 from streaming.bronze_vacuum import delete_dead_files, list_dead_files
-from streaming.commit_lock import CommitLock
+from streaming.commit_lock import LOCK_NAME, CommitLock
 from streaming.compaction import Compactor
 from streaming.date_rewrite import DateRewriter
-from streaming.errors import CommitLockError, ConfigurationError
+from streaming.errors import CommitLockError, CompactionError, ConfigurationError, RewriteError
 from streaming.jobs.compact_bronze import compact
 from streaming.open_date_rewrite import OpenDateRewriter
 from streaming.rewrite_transaction import Committer
@@ -203,6 +205,45 @@ def test_landing_and_compaction_commit_one_after_the_other(bench: LandingBench) 
     bench.land_all()
     with lock.hold():
         pass
+
+
+def is_free(lock_file: Path) -> bool:
+    """Whether another process would get the lock."""
+    code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    return (
+        subprocess.run([sys.executable, "-c", code, str(lock_file)], capture_output=True, check=False).returncode == 0
+    )
+
+
+def test_the_commit_lock_keeps_another_process_out_whoever_asks_in_this_one(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    # Regression: a second attempt in the JVM that held it opened and closed the file, which gives up a process's locks.
+    lock_file = tmp_path / LOCK_NAME
+    with CommitLock(spark, str(tmp_path)).hold():
+        assert not is_free(lock_file)
+        with pytest.raises(CommitLockError), CommitLock(spark, str(tmp_path), timeout_seconds=0).hold():
+            pass
+        assert not is_free(lock_file)
+    assert is_free(lock_file)
+
+
+@pytest.mark.feature("S1-6")
+def test_a_date_that_cannot_be_rewritten_keeps_no_other_back(
+    spark: "SparkSession", world: World, base_settings: StreamingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Regression: the first date of every pass was the one that failed, and no other was compacted any more.
+    rewrite = DateRewriter.rewrite
+
+    def fail_on_the_first(rewriter: DateRewriter, day: date, count: int) -> Any:
+        if day == DAY:
+            raise RewriteError("an unreadable file")
+        return rewrite(rewriter, day, count)
+
+    monkeypatch.setattr(DateRewriter, "rewrite", fail_on_the_first)
+    with pytest.raises(CompactionError, match=f"1 of 2 dates could not be rewritten: {DAY}: RewriteError"):
+        run_compaction(spark, world, base_settings)
+    assert [item.file_count for item in list_date_files(world.settings)] == [8, 1]
 
 
 @pytest.mark.parametrize("keeps_others_out", [True, False])
