@@ -48,3 +48,12 @@ class RewriteError(StreamingError):
 
 class WindowsFailedError(StreamingError):
     """The query of the live windows ended although nobody asked it to."""
+
+
+def reason_of(error: object) -> str:
+    """Why a query ended, in one line: what this package raised within a batch, which Spark hides in a traceback, else the first line."""
+    lines = str(error).strip().splitlines() if error is not None else []
+    own = [line for line in lines if line.startswith(f"{__name__}.")]
+    if own:
+        return own[-1].partition(": ")[2]
+    return lines[0] if lines else "no reason given"

@@ -21,7 +21,7 @@ from streaming.checkpoints import Checkpoints, LandingState
 from streaming.commit_lock import CommitLock
 from streaming.commit_metadata import Offsets
 from streaming.compaction import Compactor
-from streaming.errors import ConfigurationError, LandingFailedError
+from streaming.errors import ConfigurationError, LandingFailedError, reason_of
 from streaming.files import Files
 from streaming.kafka_topics import TopicInfo
 from streaming.progress import LandingProgress
@@ -149,7 +149,7 @@ class Landing:
         """Cares for the table when it is time, beside the batches. Raises LandingFailedError when a query has ended."""
         for name, query in self._queries.items():
             if not query.isActive:
-                raise LandingFailedError(f"query {name} ended: {_first_line(query.exception())}")
+                raise LandingFailedError(f"query {name} ended: {reason_of(query.exception())}")
         if self.table.commits_since_checkpoint() >= COMMITS_PER_CHECKPOINT:
             self._care_for_log()
         if self._compactor is not None:
@@ -214,7 +214,3 @@ class Landing:
                     f"another landing driver holds {self.checkpoints.root}/driver.lock; stop it first"
                 )
             self._sleep(0.2)
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().splitlines()[0] if error is not None and str(error).strip() else "no reason given"

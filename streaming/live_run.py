@@ -27,7 +27,7 @@ from storage.settings import StorageSettings
 from streaming import guards, live_guards
 from streaming.checkpoints import Checkpoints
 from streaming.commit_metadata import Offsets
-from streaming.errors import ConfigurationError, WindowsFailedError
+from streaming.errors import ConfigurationError, WindowsFailedError, reason_of
 from streaming.files import Files
 from streaming.kafka_topics import TopicInfo
 from streaming.live_events import DELIVERY_GRACE_SECONDS, LiveRules, to_live
@@ -188,8 +188,8 @@ class LiveRun:
         if not self._query.isActive:
             error = self._query.exception()
             if BatchOrderError.__name__ in str(error):
-                raise ConfigurationError(f"the query ended: {_first_line(error)}; {live_guards.RECOVER}")
-            raise WindowsFailedError(f"the query ended: {_first_line(error)}")
+                raise ConfigurationError(f"the query ended: {reason_of(error)}; {live_guards.RECOVER}")
+            raise WindowsFailedError(f"the query ended: {reason_of(error)}")
         # A database that is away is the running batch's to report, and Kafka waits for its next poll.
         with suppress(OperationalError, KafkaError):
             self._count_dropped()
@@ -285,7 +285,3 @@ def _to_cell(row: Row) -> Cell:
         title=row.title,
         users_sketch=bytes(row.users_sketch),
     )
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().splitlines()[0] if error is not None and str(error).strip() else "no reason given"

@@ -205,6 +205,12 @@ def test_landing_trims_the_log_of_what_is_older_than_a_day_by_the_hour(
         landing.check()
     young = {int(path.name.partition(".")[0]) for path in log.glob("0*.json")}
     assert young == set(range(newest + 1)), "what is younger than a day stays"
+    produce_events(bootstrap, LIVE_TOPIC, 10)
+    deadline = time.monotonic() + 60
+    while landing.table.version() == newest:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    newest += 1
     age(25.5)
     for _ in range(2):
         landing.check()
