@@ -2,7 +2,7 @@
 
 The Delta cursor is kept beside the hours it feeds, in one transaction; the Dagster cursor only shows it. A lane requests nothing while
 a run of it has still to publish, so what stays dirty is asked for again; while a run that has published reports what it built, the next
-one is requested already, and waits for its turn in the pool of builds.
+one is requested already, and waits for its turn in the pool of builds. Nor does it while something has stood behind it for too long.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,6 +18,7 @@ from platform_assets.dbt_translator import BRONZE_EVENTS
 from platform_assets.jobs import publish_dirty_hours
 from platform_assets.partitions import is_partition
 from platform_assets.resources.warehouse import WarehouseResource
+from platform_assets.turns import read_turns, who_is_due
 from platform_assets.windows import Window, apart, cut_by_rows, is_current, near_day_ranges
 from storage.control.hours import DirtyHour
 
@@ -97,6 +98,10 @@ def _request(
     building = [run for run in unfinished if PUBLISHED_TAG not in run.tags]
     if building:
         reason = f"{len(hours)} dirty hours wait for run {building[0].run_id} of this lane."
+        return dg.SensorResult(skip_reason=reason, cursor=cursor, asset_events=observations)
+    due = who_is_due(read_turns(context.instance), int(PRIORITIES[lane]))
+    if due is not None:
+        reason = f"{len(hours)} dirty hours let run {due.run_id} go first, which waits for {due.waited_seconds:.0f} s."
         return dg.SensorResult(skip_reason=reason, cursor=cursor, asset_events=observations)
     by_hour = {item.hour: item for item in hours}
     requests = [_run_request(lane, window, cause_of([by_hour[hour] for hour in window.hours])) for window in plan()]

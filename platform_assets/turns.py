@@ -1,0 +1,57 @@
+"""Whose turn it is in the pool of builds.
+
+Dagster's queue goes by priority alone, and under steady traffic a lane that asks again as soon as it has published leaves no room for what
+stands behind it: late events, the nightly reconciliation, retention, replays.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+# Runs that need the pool's one place.
+BUILD_JOBS = frozenset({"publish_dirty_hours", "replay_days", "rebuild_days", "retain_publications"})
+# So long a run stands behind others of higher priority. What arrives is published within a minute all the same: a run holds 20 s.
+PATIENCE_SECONDS = 60.0
+# Enough to find the newest that began: at most three are under way, and a tick asks for four.
+NEWEST_RUNS = 25
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A run that needs the pool: its place in the queue, and the seconds for which it waited, until it began or up to now."""
+
+    run_id: str
+    priority: int
+    waited_seconds: float
+    started_at: float | None
+
+
+def who_is_due(turns: list[Turn], priority: int) -> Turn | None:
+    """The run of lower priority for which a lane asks for nothing now: the one that waits longest, if too long.
+
+    None as well right after such a run: then it is the lane's turn.
+    """
+    began = [turn for turn in turns if turn.started_at is not None]
+    newest = max(began, key=lambda turn: turn.started_at or 0.0, default=None)
+    if newest is not None and newest.waited_seconds > PATIENCE_SECONDS:
+        return None
+    waiting = [turn for turn in turns if turn.started_at is None and turn.priority < priority]
+    longest = max(waiting, key=lambda turn: turn.waited_seconds, default=None)
+    return longest if longest is not None and longest.waited_seconds > PATIENCE_SECONDS else None
+
+
+def read_turns(instance: dg.DagsterInstance, now: datetime | None = None) -> list[Turn]:
+    """The queued runs and the newest of those that began."""
+    queued = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    newest = instance.get_run_records(limit=NEWEST_RUNS)
+    moment = (now or datetime.now(UTC)).timestamp()
+    turns: dict[str, Turn] = {}
+    for record in [*queued, *newest]:
+        run = record.dagster_run
+        is_waiting = run.status == dg.DagsterRunStatus.QUEUED
+        if run.job_name in BUILD_JOBS and (is_waiting or record.start_time is not None):
+            until = moment if record.start_time is None else record.start_time
+            waited = until - record.create_timestamp.timestamp()
+            turns[run.run_id] = Turn(run.run_id, int(run.tags.get("dagster/priority", "0")), waited, record.start_time)
+    return list(turns.values())
