@@ -25,16 +25,19 @@ class Turn:
     priority: int
     waited_seconds: float
     started_at: float | None
+    has_ended: bool = False
 
 
 def who_is_due(turns: list[Turn], priority: int) -> Turn | None:
     """The run of lower priority for which a lane asks for nothing now: the one that waits longest, if too long.
 
-    None as well right after such a run: then it is the lane's turn.
+    None as well right after such a run: then it is the lane's turn. And while no run holds the place: what waits then waits for something
+    else, and nothing may hold up what arrives for good.
     """
     began = [turn for turn in turns if turn.started_at is not None]
-    newest = max(began, key=lambda turn: turn.started_at or 0.0, default=None)
-    if newest is not None and newest.waited_seconds > PATIENCE_SECONDS:
+    if all(turn.has_ended for turn in began):
+        return None
+    if max(began, key=lambda turn: turn.started_at or 0.0).waited_seconds > PATIENCE_SECONDS:
         return None
     waiting = [turn for turn in turns if turn.started_at is None and turn.priority < priority]
     longest = max(waiting, key=lambda turn: turn.waited_seconds, default=None)
@@ -53,5 +56,6 @@ def read_turns(instance: dg.DagsterInstance, now: datetime | None = None) -> lis
         if run.job_name in BUILD_JOBS and (is_waiting or record.start_time is not None):
             until = moment if record.start_time is None else record.start_time
             waited = until - record.create_timestamp.timestamp()
-            turns[run.run_id] = Turn(run.run_id, int(run.tags.get("dagster/priority", "0")), waited, record.start_time)
+            priority = int(run.tags.get("dagster/priority", "0"))
+            turns[run.run_id] = Turn(run.run_id, priority, waited, record.start_time, run.is_finished)
     return list(turns.values())

@@ -1,8 +1,16 @@
-"""Whose turn it is in the pool of builds: pure, so tested without Dagster."""
+"""Whose turn it is in the pool of builds."""
 
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import dagster as dg
 import pytest
+import sqlalchemy as sa
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from platform_assets.turns import PATIENCE_SECONDS, Turn, who_is_due
+from platform_assets.turns import PATIENCE_SECONDS, Turn, read_turns, who_is_due
 
 LONG, SHORT = PATIENCE_SECONDS + 1, 5.0
 ARRIVALS, LATE, REPLAY = 10, 5, -5
@@ -33,6 +41,8 @@ def test_what_has_waited_too_long_behind_a_lane_goes_first() -> None:
         [began(ARRIVALS, 1.0), waits(ARRIVALS, LONG)],
         # One that had waited has just had its turn: now it is the lane's, however many more wait.
         [began(ARRIVALS, 1.0), began(REPLAY, 2.0, waited=LONG), waits(REPLAY, 9 * LONG)],
+        # Nobody is in its way: it waits for something else, and what arrives must not wait with it.
+        [replace(began(ARRIVALS, 1.0), has_ended=True), waits(REPLAY, 9 * LONG)],
     ],
 )
 def test_otherwise_a_lane_asks(turns: list[Turn]) -> None:
@@ -44,3 +54,33 @@ def test_a_lane_that_has_had_its_turn_lets_the_next_one_go() -> None:
     due = who_is_due(turns, ARRIVALS)
     assert due is not None
     assert due.priority == LATE
+
+
+def test_turns_are_read_from_dagster() -> None:
+    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("tidemark"), "__repository__")
+    with dg.instance_for_test() as instance:
+        made = {}
+        for job, status, priority in (
+            ("publish_dirty_hours", dg.DagsterRunStatus.SUCCESS, "10"),
+            ("publish_dirty_hours", dg.DagsterRunStatus.STARTED, "5"),
+            ("replay_days", dg.DagsterRunStatus.QUEUED, "-5"),
+            ("compact_bronze", dg.DagsterRunStatus.QUEUED, "-10"),
+        ):
+            run = dg.DagsterRun(
+                job,
+                str(uuid4()),
+                status=status,
+                tags={"dagster/priority": priority},
+                remote_job_origin=RemoteJobOrigin(origin, job),
+            )
+            made[job, priority] = instance.add_run(run)
+        begin = sa.text("update runs set start_time = :at where status in ('STARTED', 'SUCCESS')")
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(begin, {"at": time.time()})
+        turns = read_turns(instance, datetime.now(UTC) + timedelta(seconds=LONG))
+        found = {turn.priority: (turn.started_at is not None, turn.has_ended) for turn in turns}
+        assert found == {ARRIVALS: (True, True), LATE: (True, False), REPLAY: (False, False)}, "of other pools none"
+        due = who_is_due(turns, ARRIVALS)
+        assert due is not None
+        assert due.run_id == made["replay_days", "-5"].run_id
+        assert who_is_due(read_turns(instance), ARRIVALS) is None, "it has only come"
