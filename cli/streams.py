@@ -66,13 +66,8 @@ def forget(
     console = Console(stderr=True)
     with exit_codes(console):
         engine = make_engine(StorageSettings(), pool_size=1)
-        if dry_run:
-            silences = {
-                beat.name: (datetime.now(UTC) - beat.beat_at).total_seconds() for beat in heartbeats.read_all(engine)
-            }
-            can_go = silences.get(name, 0.0) >= ALIVE_SECONDS
-        else:
-            can_go = heartbeats.forget(engine, name, ALIVE_SECONDS)
+        act = heartbeats.is_silent if dry_run else heartbeats.forget
+        can_go = act(engine, name, ALIVE_SECONDS)
     if as_json:
         typer.echo(json.dumps({"name": name, "forgotten": can_go and not dry_run, "dry_run": dry_run}))
     if not can_go:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.storage.tags import POOL_TAG_PREFIX
 
-# Runs that need the pool's one place.
-BUILD_JOBS = frozenset({"publish_dirty_hours", "replay_days", "rebuild_days", "retain_publications"})
-# So long a run stands behind others of higher priority. What arrives is published within a minute all the same: a run holds 20 s.
+from platform_assets.settings import BUILDS_POOL
+
+# Dagster marks each run with the pools that it needs, also one that somebody started in the UI.
+NEEDS_THE_POOL = {f"{POOL_TAG_PREFIX}{BUILDS_POOL}": "true"}
+# So long a run stands behind others of higher priority; then these wait for it, once.
 PATIENCE_SECONDS = 60.0
-# Enough to find the newest that began: at most three are under way, and a tick asks for four.
+# Enough to find the newest that began: a tick asks for four.
 NEWEST_RUNS = 25
 
 
@@ -46,16 +49,16 @@ def who_is_due(turns: list[Turn], priority: int) -> Turn | None:
 
 def read_turns(instance: dg.DagsterInstance, now: datetime | None = None) -> list[Turn]:
     """The queued runs and the newest of those that began."""
-    queued = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-    newest = instance.get_run_records(limit=NEWEST_RUNS)
+    queued = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED], tags=NEEDS_THE_POOL)
+    newest = instance.get_run_records(dg.RunsFilter(tags=NEEDS_THE_POOL), limit=NEWEST_RUNS)
     moment = (now or datetime.now(UTC)).timestamp()
     turns: dict[str, Turn] = {}
-    for record in [*queued, *newest]:
+    for record in [*instance.get_run_records(queued), *newest]:
         run = record.dagster_run
-        is_waiting = run.status == dg.DagsterRunStatus.QUEUED
-        if run.job_name in BUILD_JOBS and (is_waiting or record.start_time is not None):
-            until = moment if record.start_time is None else record.start_time
-            waited = until - record.create_timestamp.timestamp()
-            priority = int(run.tags.get("dagster/priority", "0"))
-            turns[run.run_id] = Turn(run.run_id, priority, waited, record.start_time, run.is_finished)
+        if record.start_time is None and run.status != dg.DagsterRunStatus.QUEUED:
+            continue
+        until = moment if record.start_time is None else record.start_time
+        waited = until - record.create_timestamp.timestamp()
+        priority = int(run.tags.get("dagster/priority", "0"))
+        turns[run.run_id] = Turn(run.run_id, priority, waited, record.start_time, run.is_finished)
     return list(turns.values())

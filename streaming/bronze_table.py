@@ -4,6 +4,7 @@ Rows are added by streaming.writers only; streaming.date_rewrite and streaming.o
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,6 +47,7 @@ class BronzeTable:
         self._files = Files(spark)
         self._api = DeltaApi(spark)
         self._checkpointed = -1
+        self._appended: int | None = None
         self._has_checked_columns = False
         self.uri = resolve_uri(uri)
 
@@ -58,21 +60,30 @@ class BronzeTable:
         if not self.exists():
             self._spark.sql(bronze_ddl(f"delta.`{self.uri}`"))
 
-    def append(self, rows: DataFrame, metadata: str, batch: QueryBatch | None) -> int:
+    def append(
+        self,
+        rows: DataFrame,
+        metadata: str,
+        batch: QueryBatch | None,
+        check_foreign: Callable[[], None] = lambda: None,
+    ) -> int:
         """The version with the rows added; the caller holds the commit lock, or names its batch where there is none.
 
-        Raises: LandingFailedError when the rows' columns are not the table's, and what streaming.append_transaction.append raises.
+        `check_foreign` is called before, where the newest commit is none that this made: whatever looked at the log meanwhile.
+
+        Raises: LandingFailedError when the rows' columns are not the table's, what `check_foreign` raises, and what
+        streaming.append_transaction.append raises.
         """
         if not self._has_checked_columns:
             self._check_columns(rows)
         known = self._log().unsafeVolatileSnapshot()
+        newest = self._newest_version()
+        if newest != self._appended:
+            check_foreign()
         # Listed only when another driver has committed, or might while nothing keeps it from it.
-        is_newest = batch is None and self._newest_version() == int(known.version())
-        return append(self._spark, self.uri, known if is_newest else self._update(), rows, metadata, batch)
-
-    def has_foreign_commits(self) -> bool:
-        """Whether another driver has committed since this one looked."""
-        return self._newest_version() > int(self._log().unsafeVolatileSnapshot().version())
+        is_known = batch is None and newest == int(known.version())
+        self._appended = append(self._spark, self.uri, known if is_known else self._update(), rows, metadata, batch)
+        return self._appended
 
     def version(self) -> int | None:
         """The newest version, or None without a table."""

@@ -142,16 +142,14 @@ class BronzeWriter:
             # from the log for every batch, 0.4 s each; where our own lock keeps others out that is for nothing.
             batch = QueryBatch(str(self._checkpoints.read_query_id(location)), metadata.batch_id)
         with self._commit_lock.hold():
-            self._refuse_another_driver()
-            self._table.append(with_stamp(rows, metadata.ingested_at), metadata.to_json(), batch)
+            stamped = with_stamp(rows, metadata.ingested_at)
+            self._table.append(stamped, metadata.to_json(), batch, self._refuse_another_driver)
 
     def _refuse_another_driver(self) -> None:
         """What keeps two drivers apart lies with their checkpoints: with two of those, this batch may have landed already.
 
         A compaction says in its commit what the one before it said.
         """
-        if not self._table.has_foreign_commits():
-            return
         newest, known = self._table.read_newest_metadata(), self._newest
         if (newest.offsets if newest else {}) != (known.offsets if known else {}):
             raise LandingFailedError(

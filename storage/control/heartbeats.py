@@ -53,13 +53,22 @@ def read_all(engine: Engine) -> list[Heartbeat]:
     return [Heartbeat(row.name, row.beat_at, row.details) for row in rows]
 
 
+def is_silent(engine: Engine, name: str, seconds: float) -> bool:
+    """Whether `name` is known, and was not heard in these seconds."""
+    with engine.connect() as connection:
+        return connection.execute(sa.select(heartbeats.c.name).where(_silent(name, seconds))).first() is not None
+
+
 def forget(engine: Engine, name: str, silent_seconds: float) -> bool:
-    """True when `name` is gone, with its alerts; False for one that is unknown, or was heard in these seconds. Beating brings it back."""
-    is_silent = heartbeats.c.beat_at + timedelta(seconds=silent_seconds) <= sa.func.clock_timestamp()
-    statement = sa.delete(heartbeats).where(heartbeats.c.name == name, is_silent)
+    """True when `name` is gone, with its alerts; False where `is_silent` says so. Beating brings it back."""
     with engine.begin() as connection:
-        if not connection.execute(statement).rowcount:
+        if not connection.execute(sa.delete(heartbeats).where(_silent(name, silent_seconds))).rowcount:
             return False
         for kind in (SILENT, STALLED):
             resolve_alerts(connection, kind, alerts.c.subject == name)
         return True
+
+
+def _silent(name: str, seconds: float) -> sa.ColumnElement[bool]:
+    heard = heartbeats.c.beat_at + timedelta(seconds=seconds)
+    return sa.and_(heartbeats.c.name == name, heard <= sa.func.clock_timestamp())

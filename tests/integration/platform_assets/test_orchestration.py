@@ -1,6 +1,7 @@
 """Dagster over a real lake: widened selections, failing checks, sensors over several ticks with the cursor carried."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from platform_assets.assets import maintenance
@@ -25,11 +27,12 @@ from platform_assets.sensors.dirty_hours import (
     plan_late_windows,
 )
 from platform_assets.sensors.docs import PATIENCE, RETRY_AFTER, dbt_project_sensor
-from storage import publication_state, publications
+from storage import publication_state, publications, settlement
 from storage.control.hours import list_dirty
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row
 from tests.fixtures.lakehouse import Lakehouse, open_lakehouse
+from tests.fixtures.pool_runs import pool_run
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
@@ -256,6 +259,7 @@ def test_a_bronze_that_was_restored_has_its_hours_published_again(lakehouse: Lak
 
     shutil.rmtree(bronze)
     shutil.copytree(copy, bronze)
+    assert not settlement.check(lakehouse.settings, lakehouse.engine, settlement.Target({})).settled
     lakehouse.note_arrivals()
     assert [item.hour for item in list_dirty(lakehouse.engine)] == [OLD], "of the others bronze says nothing yet"
     lakehouse.land([engagement_row(1, OLD), engagement_row(2, OLD + HOUR)])
@@ -288,6 +292,25 @@ def test_a_day_before_dagsters_first_partition_is_asked_for_by_its_hours(
         (None, "2010-05-01..2010-05-01"),
         ("2026-01-05", None),
     ]
+
+
+@pytest.mark.feature("K3", "S1-11")
+def test_a_lane_asks_for_nothing_while_a_replay_has_stood_behind_it_for_too_long(
+    lakehouse: Lakehouse, instance: dg.DagsterInstance
+) -> None:
+    # Regression: under steady traffic the lanes took every turn, and replays and retention did not begin.
+    lakehouse.land([engagement_row(0, NOW)])
+    instance.add_run(pool_run("publish_dirty_hours", dg.DagsterRunStatus.STARTED, 5))
+    waiting = instance.add_run(pool_run("replay_days", dg.DagsterRunStatus.QUEUED, -5))
+    assert tick(bronze_arrivals_sensor, instance, WarehouseResource()).run_requests, "it has only come"
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(sa.text("update runs set start_time = :now where status = 'STARTED'"), {"now": time.time()})
+        earlier = sa.text("update runs set create_timestamp = datetime('now', '-2 minutes') where status = 'QUEUED'")
+        connection.execute(earlier)
+    letting = tick(bronze_arrivals_sensor, instance, WarehouseResource())
+    assert not letting.run_requests
+    assert isinstance(letting.skip_reason, dg.SkipReason)
+    assert f"let run {waiting.run_id} go first" in (letting.skip_reason.skip_message or "")
 
 
 @pytest.mark.feature("K3")

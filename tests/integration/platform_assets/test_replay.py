@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from platform_assets.assets.warehouse import PUBLISHED_TAG
 from platform_assets.definitions import defs
@@ -28,6 +27,7 @@ from storage.lake import open_lake
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row
 from tests.fixtures.lakehouse import Lakehouse, open_lakehouse
+from tests.fixtures.pool_runs import pool_run
 from tests.fixtures.revisions import downgrade_below
 
 pytestmark = pytest.mark.integration
@@ -236,10 +236,7 @@ def test_queued_runs_of_a_cancelled_replay_leave_the_queue(engine: sa.Engine) ->
     with dg.instance_for_test(overrides={"run_coordinator": queued}) as instance:
         replay_id, _ = replays.request(engine, RANGE, days_of(T0))
         tags = {LANE_TAG: "replay", "tidemark/replay": str(replay_id)}
-        job = defs.resolve_job_def("replay_days")
-        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("tidemark"), "__repository__")
-        origin = RemoteJobOrigin(repository, job.name)  # without one nothing can be queued
-        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.QUEUED, tags=tags, remote_job_origin=origin)
+        run = instance.add_run(pool_run("replay_days", dg.DagsterRunStatus.QUEUED, -5, **tags))
         assert tick(instance) == []
         replays.cancel(engine, replay_id)
         for _ in range(2):

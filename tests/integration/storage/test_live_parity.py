@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from storage.control.engine import make_engine
-from storage.control.hours import TouchedHour, feed, mark_published
+from storage.control.hours import TouchedHour, begin_anew, feed, mark_published
 from storage.live.batches import Batch, apply_batch, close_before
 from storage.live.breakdowns import Breakdown
-from storage.live.hours import list_due, mark_superseded, note_comparison
+from storage.live.hours import forget_compared_versions, list_due, mark_superseded, note_comparison
 from storage.live.minutes import Grain, State, read_sliding, read_windows, split_by_source
 from storage.live.parity import ParityReport
 from storage.live.state import WINDOWS_QUERY
@@ -234,7 +234,19 @@ def test_an_hour_is_superseded_once_published_and_compared_once_per_publication(
     assert list_due(engine, 2, lambda _: ends, WINDOWS_QUERY) == []
     assert [stretch.source for stretch in split_by_source(engine, HOUR, HOUR + 60 * MINUTE)] == ["gold"]
     mark_published(engine, [HOUR], 2, "run")
-    assert [item.published_version for item in list_due(engine, 2, lambda _: ends, WINDOWS_QUERY)] == [2]
+    [due] = list_due(engine, 2, lambda _: ends, WINDOWS_QUERY)
+    assert due.published_version == 2
+    note_comparison(engine, due, {"ok": True}, now)
+
+    # A bronze that was restored begins below: what is published from it is compared again.
+    assert not begin_anew(engine, 7), "somebody else was faster"
+    assert begin_anew(engine, 2)
+    forget_compared_versions(engine)
+    assert list_due(engine, 0, lambda _: ends, WINDOWS_QUERY) == []
+    feed(engine, [TouchedHour(HOUR, 0, 0, "late")], after_version=None, to_version=0)
+    assert list_due(engine, 0, lambda _: ends, WINDOWS_QUERY) == [], "it is dirty"
+    mark_published(engine, [HOUR], 0, "run")
+    assert [item.published_version for item in list_due(engine, 0, lambda _: ends, WINDOWS_QUERY)] == [0]
     engine.dispose()
 
 

@@ -3,14 +3,13 @@
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from platform_assets.turns import PATIENCE_SECONDS, Turn, read_turns, who_is_due
+from tests.fixtures.pool_runs import pool_run
 
 LONG, SHORT = PATIENCE_SECONDS + 1, 5.0
 ARRIVALS, LATE, REPLAY = 10, 5, -5
@@ -57,23 +56,11 @@ def test_a_lane_that_has_had_its_turn_lets_the_next_one_go() -> None:
 
 
 def test_turns_are_read_from_dagster() -> None:
-    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("tidemark"), "__repository__")
     with dg.instance_for_test() as instance:
-        made = {}
-        for job, status, priority in (
-            ("publish_dirty_hours", dg.DagsterRunStatus.SUCCESS, "10"),
-            ("publish_dirty_hours", dg.DagsterRunStatus.STARTED, "5"),
-            ("replay_days", dg.DagsterRunStatus.QUEUED, "-5"),
-            ("compact_bronze", dg.DagsterRunStatus.QUEUED, "-10"),
-        ):
-            run = dg.DagsterRun(
-                job,
-                str(uuid4()),
-                status=status,
-                tags={"dagster/priority": priority},
-                remote_job_origin=RemoteJobOrigin(origin, job),
-            )
-            made[job, priority] = instance.add_run(run)
+        instance.add_run(pool_run("__ASSET_JOB", dg.DagsterRunStatus.SUCCESS, ARRIVALS))
+        instance.add_run(pool_run("publish_dirty_hours", dg.DagsterRunStatus.STARTED, LATE))
+        waiting = instance.add_run(pool_run("replay_days", dg.DagsterRunStatus.QUEUED, REPLAY))
+        instance.add_run(pool_run("compact_bronze", dg.DagsterRunStatus.QUEUED, -10, pool="spark"))
         begin = sa.text("update runs set start_time = :at where status in ('STARTED', 'SUCCESS')")
         with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
             connection.execute(begin, {"at": time.time()})
@@ -82,5 +69,5 @@ def test_turns_are_read_from_dagster() -> None:
         assert found == {ARRIVALS: (True, True), LATE: (True, False), REPLAY: (False, False)}, "of other pools none"
         due = who_is_due(turns, ARRIVALS)
         assert due is not None
-        assert due.run_id == made["replay_days", "-5"].run_id
+        assert due.run_id == waiting.run_id
         assert who_is_due(read_turns(instance), ARRIVALS) is None, "it has only come"
