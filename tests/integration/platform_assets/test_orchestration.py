@@ -256,17 +256,20 @@ def test_a_bronze_that_was_restored_has_its_hours_published_again(lakehouse: Lak
     lakehouse.publish([OLD, OLD + HOUR, OLD + 9 * HOUR])
     before = lakehouse.everything()
     assert list_dirty(lakehouse.engine) == []
+    lakehouse.land([engagement_row(6, OLD + 9 * HOUR)])
+    lakehouse.note_arrivals()
 
     shutil.rmtree(bronze)
     shutil.copytree(copy, bronze)
     assert not settlement.check(lakehouse.settings, lakehouse.engine, settlement.Target({})).settled
     lakehouse.note_arrivals()
-    assert [item.hour for item in list_dirty(lakehouse.engine)] == [OLD], "of the others bronze says nothing yet"
+    hours = [item.hour for item in list_dirty(lakehouse.engine)]
+    assert hours == [OLD, OLD + 9 * HOUR], "what was dirty stays so, and of the third bronze says nothing yet"
     lakehouse.land([engagement_row(1, OLD), engagement_row(2, OLD + HOUR)])
     lakehouse.note_arrivals()
     hours = [item.hour for item in list_dirty(lakehouse.engine)]
-    assert hours == [OLD, OLD + HOUR]
-    outcome = lakehouse.publish(hours)
+    assert hours == [OLD, OLD + HOUR, OLD + 9 * HOUR]
+    outcome = lakehouse.publish(hours[:2])
     assert outcome.publication is None
     assert not outcome.plan.cutoffs, "which rows an older bronze had is not known: they are built whole"
     assert lakehouse.everything() == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from storage.bronze import landing_stamps, parse_commit, touched_hours
+from storage.bronze import landing_stamps, parse_commit, row_counts_by_date, touched_hours
 from storage.bronze_hours import count_hours_of
 from storage.settings import StorageSettings
 from tests.fixtures.bronze_rows import engagement_row, write_bronze
@@ -80,6 +80,10 @@ def test_commits_are_found_by_their_names_or_in_the_list_and_one_that_was_trimme
     # Regression: a plan older than the log was refused for hours to which nothing had come.
     later = touched_hours(settings, 0, 2, landed_until=landed[0])
     assert [(touch.hour, touch.last_version) for touch in later] == [(first + timedelta(hours=n), 2) for n in (1, 2)]
+
+
+def test_a_table_that_is_not_there_yet_has_no_rows(tmp_path: Path) -> None:
+    assert row_counts_by_date(StorageSettings(bronze_uri=str(tmp_path / "bronze"))) == {}
 
 
 def test_hours_are_counted_without_opening_files_before_or_after_their_dates(tmp_path: Path) -> None:
